@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import signal
 import sys
@@ -16,6 +17,7 @@ from rs.errors import UserError
 from rs.plan.jobs import RESULTS, slug
 from rs.provenance.digests import digest
 from rs.provenance.files import versions
+from rs.provenance.reading import as_number
 
 if TYPE_CHECKING:
     from rs.foreign.certifying import Settings
@@ -186,11 +188,11 @@ def size(text: str) -> tuple[int, int]:
 def numbers(option: str, text: str | None) -> tuple[float, ...] | None:
     if text is None:
         return None
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
+    typed = tuple(map(as_number, text.split(",")))
+    if not all(map(math.isfinite, typed)):
         as_ = "-1,1" if option == "--range" else "0.5,0.5,0.5"
-        raise UserError(f"certify: {option} {text}: must be numbers with commas, as {as_}") from error
+        raise UserError(f"certify: {option} {text}: must be numbers with commas, as {as_}")
+    return typed
 
 
 def seconds(text: str) -> float:

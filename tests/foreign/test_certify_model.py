@@ -271,6 +271,7 @@ def test_a_budget_chooses_and_is_remembered(certify, monkeypatch):
         (("--size", "big"), "--size big: must be HxW or one number"),
         (("--range=1,-1",), "--range 1,-1: must be LOW,HIGH"),
         (("--mean", "a"), "--mean a: must be numbers with commas"),
+        (("--mean", "1_0"), "--mean 1_0: must be numbers with commas"),
         (("--std", "0"), "std greater than 0"),
         (("--interpolation", "area"), "interpolation area: none; allowed: nearest"),
         (("--certificate", "laplace_l1"), "has no theorem for noise gaussian"),
