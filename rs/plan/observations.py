@@ -30,6 +30,18 @@ from rs.study.study import Run, Study
 
 
 @dataclass(frozen=True)
+class UnderNoise:
+    """A run under one of its smoothing noises: the noise, its place in the study, and the classes of the
+    network and of the noise.
+    """
+
+    planned: PlannedRun
+    noise: dict[str, Any]
+    place: tuple[Any, ...]
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Observer:
     """Plans the jobs that observe a run; `add` takes each job into the plan."""
 
@@ -46,12 +58,17 @@ class Observer:
         """Plans draws, certificates and attacks of a run under each of its smoothing noises."""
         run = planned.run
         self._size(planned)
-        planned.classes = classes
-        planned.inputs = self._inputs(planned, classes)
+        planned.classes, planned.inputs = classes, planned.read_by(self.data_manifest)
+        form = requested_form(run.sections["sampling"])
+        if form["precision"] != "int8" and (form["compiled"] or run.sections["sampling"]["device"] == "cuda"):
+            planned.inputs = planned.inputs | self._form(planned, form, classes)
         noises = [prune(noise, section("noise")) for _, noise in run.noises]
         refusals.check_smoothing(self.study, run, noises, self.data_facts["x-shape"])
         for noise, (where, _) in zip(noises, run.noises, strict=True):
-            planned.observations.append(self._under(planned, noise, where, classes))
+            under = UnderNoise(planned, noise, where, (*classes, class_of("noises", noise)))
+            if form["precision"] == "int8":  # calibrated under the noise of its votes
+                planned.inputs = planned.inputs | self._form(planned, {**form, "noise": noise}, under.classes)
+            planned.observations.append(self._under(under))
 
     def _size(self, planned: PlannedRun) -> None:
         """Rounds the number of votes to whole blocks, or to batches of the run that this one starts from."""
@@ -62,30 +79,18 @@ class Observer:
             planned.source = self.beside(run)
             run.sections["sampling"] = in_batches_of(sampling, planned.source.run.sections["sampling"])
 
-    def _under(
-        self, planned: PlannedRun, noise: dict[str, Any], where: tuple[Any, ...], classes: tuple[str, ...]
-    ) -> Observation:
-        sections, sampling = planned.run.sections, planned.run.sections["sampling"]
-        classes = (*classes, class_of("noises", noise))
-        form = requested_form(sampling)
-        if form["precision"] == "int8":  # calibrated under the noise of its votes
-            planned.inputs = planned.inputs | self._form(planned, {**form, "noise": noise}, classes)
-        observation = Observation(noise, None, [], form=planned.inputs.get("form"))
-        if self._for(planned.run, noise):
-            observation.certified = self._certify(planned, noise, where, classes)
-        for i in range(len(sections["attacks"])):
-            observation.attacks.append(self._attack(planned, i, noise, form, classes, where))
-        if sections["distributional"] is not None:
-            observation.distributional = self._distributional(planned, noise, classes, where)
-        return observation
+    def _under(self, under: UnderNoise) -> Observation:
+        planned, noise = under.planned, under.noise
+        return Observation(
+            noise,
+            self._certify(under) if self._for(planned.run, noise) else None,
+            [self._attack(under, i) for i in range(len(planned.run.sections["attacks"]))],
+            self._distributional(under) if planned.run.sections["distributional"] is not None else None,
+            planned.inputs.get("form"),
+        )
 
-    def _certify(
-        self,
-        planned: PlannedRun,
-        noise: dict[str, Any],
-        where: tuple[Any, ...],
-        classes: tuple[str, ...],
-    ) -> Path:
+    def _certify(self, under: UnderNoise) -> Path:
+        planned, noise, classes = under.planned, under.noise, under.classes
         run, sampling = planned.run, planned.run.sections["sampling"]
         sampling_refusals.check_engine(self.study, run)
         sampling_refusals.check_blocks(self.study, run)
@@ -96,7 +101,7 @@ class Observer:
         sampling_refusals.check_stopping(self.study, run, noise)
         if planned.source is not None:
             sampling_refusals.check_votes(self.study, run, noise, planned.source.run, share_of(run))
-        certificates = [self._certificate(run, i, noise, where) for i in self._for(run, noise)]
+        certificates = [self._certificate(under, i) for i in self._for(run, noise)]
         for shard, jobs in drawing.jobs(self.shards(images), classes):
             shards.append(shard)
             for job in jobs:
@@ -131,30 +136,19 @@ class Observer:
         certificates = run.sections["certificates"]
         return [i for i, c in enumerate(certificates) if is_for(c, noise["name"])]
 
-    def _certificate(self, run: Run, i: int, noise: dict[str, Any], where: tuple[Any, ...]) -> dict[str, Any]:
+    def _certificate(self, under: UnderNoise, i: int) -> dict[str, Any]:
         """A certificate's part of the spec: values that differ from their defaults, and alpha."""
+        run = under.planned.run
         certificate = run.sections["certificates"][i]
         full = defaults(method_schema("certificates", certificate["name"]), certificate)
-        refusals.check_certificate(self.study, run, i, full, noise, where)
+        refusals.check_certificate(self.study, run, i, full, under.noise, under.place)
         kept = {k: v for k, v in certificate.items() if k != "noises"}
         return {**prune(kept, section("certificates")["items"]), "alpha": full["alpha"]}
 
-    def _inputs(self, planned: PlannedRun, model_classes: tuple[str, ...]) -> dict[str, Any]:
-        """The inputs of draws and attacks. A job tries out and fixes a compiled form first."""
-        sampling, inputs = planned.run.sections["sampling"], planned.read_by(self.data_manifest)
-        form = requested_form(sampling)
-        if form["precision"] == "int8" or not (form["compiled"] or sampling["device"] == "cuda"):
-            return inputs
-        planned.inputs = inputs
-        return inputs | self._form(planned, form, model_classes)
-
     def _form(self, planned: PlannedRun, spec: dict[str, Any], classes: tuple[str, ...]) -> dict[str, Any]:
-        """Adds the job that fixes a form, and returns its output as an input."""
-        path, device = (
-            planned.folder / "forms" / f"{digest(spec)}.json",
-            planned.run.sections["sampling"]["device"],
-        )
-        inputs = {key: planned.inputs[key] for key in ("data", "model", "weights")}
+        """Adds the job that tries out and fixes a form, and returns its output as an input."""
+        path = planned.folder / "forms" / f"{digest(spec)}.json"
+        inputs, device = planned.read_by(self.data_manifest), planned.run.sections["sampling"]["device"]
         self.add(Job("form", spec, classes, planned.id, inputs, {"form": path}, device))
         return {"form": path}
 
@@ -184,22 +178,16 @@ class Observer:
             self.kept[key] = shards_of(*arguments, self.running.get(key))
         return self.kept[key].images
 
-    def _attack(
-        self,
-        planned: PlannedRun,
-        i: int,
-        noise: dict[str, Any],
-        form: dict[str, Any],
-        classes: tuple[str, ...],
-        where: tuple[Any, ...],
-    ) -> Path:
+    def _attack(self, under: UnderNoise, i: int) -> Path:
+        planned, noise = under.planned, under.noise
         settings, training = planned.run.sections["attacks"][i], planned.run.sections["training"]
         name, inputs = settings["name"], planned.inputs
         attack = prune(settings, section("attacks")["items"])
         for key in ("label", "certificate"):  # only the tables use these
             attack.pop(key, None)
-        spec, facts = {"attack": attack, "noise": noise, **form}, method_schema("attacks", name)
-        norm, classes = facts.get("x-norm", 2), (*classes, facts["x-class"])
+        spec = {"attack": attack, "noise": noise, **requested_form(planned.run.sections["sampling"])}
+        facts = method_schema("attacks", name)
+        norm, classes = facts.get("x-norm", 2), (*under.classes, facts["x-class"])
         if is_transfer(settings):
             target, source = self._source(planned.run, i)
             source_facts = method_schema("attacks", source["attack"]["name"])
@@ -208,7 +196,7 @@ class Observer:
             classes = (*classes, *target.classes, source_facts["x-class"])
             classes = (*classes, class_of("noises", source["noise"]))
             inputs = {**inputs, "source": target.manifest, "source_weights": target.weights}
-        refusals.check_attack(self.study, planned.run, i, norm, noise, where)
+        refusals.check_attack(self.study, planned.run, i, norm, noise, under.place)
         path = planned.folder / "attacks" / f"{slug(name)}-{noise_slug(noise)}-{digest(spec)}.parquet"
         self.add(
             Job(
@@ -224,11 +212,10 @@ class Observer:
         )
         return path
 
-    def _distributional(
-        self, planned: PlannedRun, noise: dict[str, Any], classes: tuple[str, ...], where: tuple[Any, ...]
-    ) -> Path:
+    def _distributional(self, under: UnderNoise) -> Path:
         """Points for all gammas at once. Which gammas certify or attack, at which rhos, is derived later."""
-        refusals.check_distributional(self.study, noise, where)
+        planned, noise = under.planned, under.noise
+        refusals.check_distributional(self.study, noise, under.place)
         training = planned.run.sections["training"]
         stated = planned.run.sections["distributional"]
         settings = prune(stated, section("distributional"))
@@ -236,8 +223,8 @@ class Observer:
         spec = {"noise": noise, "gammas": sorted({*stated["gammas"], *stated["attack_gammas"]})}
         spec |= {key: value for key, value in settings.items() if key not in derived}
         path = planned.folder / "distributional" / f"{noise_slug(noise)}-{digest(spec)}.parquet"
-        inputs = {key: planned.inputs[key] for key in ("data", "model", "weights")}
-        described = ("distributional", spec, classes, planned.id)
+        inputs = planned.read_by(self.data_manifest)
+        described = ("distributional", spec, under.classes, planned.id)
         where_to = (inputs, {"observed": path}, training["device"], training["threads"])
         self.add(Job(*described, *where_to))
         return path
