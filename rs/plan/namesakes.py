@@ -15,7 +15,7 @@ from rs.errors import UserError
 from rs.plan import started_studies
 from rs.plan.plan import Plan
 from rs.provenance.files import read_provenance
-from rs.study.rerun import stated
+from rs.study.rerun import files_of, stated
 from rs.study.yaml_file import read_yaml
 
 
@@ -38,17 +38,12 @@ def sentences(plan: Plan) -> Iterator[str]:
 def _of_this_name(plan: Plan) -> Iterator[Sequence[Path]]:
     """Files, with overlays, of the studies that made the tables in the place of this one or began there."""
     with contextlib.suppress(UserError):
-        yield _files(read_provenance(plan.table_files()[0]))
+        yield files_of(read_provenance(plan.table_files()[0]))
     for path in started_studies.records():
         with contextlib.suppress(UserError):
             found = started_studies.read(path)
             if path == started_studies.place(plan.study.name, found):
-                yield _files(found)
-
-
-def _files(provenance: dict[str, Any]) -> list[Path]:
-    files = provenance.get("files")
-    return stated(files) if isinstance(files, list) else []
+                yield files_of(found)
 
 
 def _name(files: Sequence[Path]) -> Any:
