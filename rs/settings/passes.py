@@ -38,7 +38,7 @@ def counted(passes: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, t
     }
 
 
-def wrong(passes: Any, parameters: set[str]) -> str:
+def wrong_passes(passes: Any, parameters: set[str]) -> str:
     """What is wrong with stated passes, for a method with these parameters; empty where nothing is."""
     if not isinstance(passes, dict) or not set(passes) <= set(KINDS):
         return f"its `passes` must map some of {', '.join(KINDS)} to (passes, copies)"

@@ -10,6 +10,7 @@ from typing import Any
 import jsonschema
 
 from rs.errors import guess
+from rs.settings.sampling import DEVICE_CLASS
 from rs.study.schema import is_unwritten
 
 _MANY = 60  # keys in one message
@@ -29,7 +30,7 @@ Validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, {"patt
 # what a pattern of the schema allows, in words
 PATTERNS = {
     "^[a-z0-9][a-z0-9-]*$": "lower-case letters, digits and hyphens, as my-study",
-    r"^(cpu [a-z0-9_-]+|cuda \d+\.\d+)$": "a device class, as 'cuda 9.0' or 'cpu avx512-bf16'",
+    DEVICE_CLASS: "a device class, as 'cuda 9.0' or 'cpu avx512-bf16'",
 }
 
 

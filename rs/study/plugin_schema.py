@@ -27,7 +27,7 @@ from rs.provenance.files import read_json, versions, write_json
 from rs.provenance.own_modules import python_files, roots_of
 from rs.settings.method_facts import OPTIONAL, REQUIRED
 from rs.settings.method_schema import key_of, method_schema_of
-from rs.settings.passes import wrong
+from rs.settings.passes import wrong_passes
 from rs.settings.plugins import PlugIn
 from rs.settings.spending import wrong_spends
 
@@ -80,9 +80,8 @@ def files_of(plug_in: PlugIn) -> Iterator[tuple[str, str]]:
 
 def _generate(plug_in: PlugIn) -> dict[str, Any]:
     cls = load(plug_in)
-    wrong = broken(plug_in.kind, plug_in.name, cls)
-    if wrong:
-        raise plug_in.fail(wrong)
+    if refused := broken(plug_in.kind, plug_in.name, cls):
+        raise plug_in.fail(refused)
     try:
         code_digest([plug_in.path])
     except UserError as error:  # every job would fail on it, inside of Snakemake
@@ -139,7 +138,7 @@ def _broken_facts(kind: str, name: str, cls: Any) -> str:
         return f"its `family` is {cls.family!r}; it must be its name {name!r}, by which certificates know it"
     if kind == "attacks" and (cls.norm not in _NORMS or cls.access not in _ACCESS):
         return f"its `norm` must be one of 1, 2, inf and its `access` one of {', '.join(_ACCESS)}"
-    if hasattr(cls, "passes") and (refused := wrong(cls.passes, {*map(key_of, stated), "radii"})):
+    if hasattr(cls, "passes") and (refused := wrong_passes(cls.passes, {*map(key_of, stated), "radii"})):
         return refused
     if kind == "certificates":
         if not (isinstance(cls.norms, dict) and cls.norms and all(n in _NORMS for n in cls.norms.values())):
