@@ -17,12 +17,12 @@ import numpy as np
 import pyarrow as pa
 
 from rs.errors import UserError, plural
-from rs.plan.jobs import describe
 from rs.provenance.code import code_digest
 from rs.provenance.digests import file_digest
 from rs.provenance.files import provenance, whole_file, write_table
 from rs.provenance.run_files import belongs, read_certified, read_model_manifest
 from rs.report.html_table import down, up
+from rs.settings.labels import describe
 from rs.settings.study import Report
 from rs.study.certification_log import Log, check_name, images, logs_in, read_log, write_claims
 from rs.tables.certified import decided_radii, left_open

@@ -32,11 +32,6 @@ def noise_slug(noise: dict[str, Any]) -> str:
     return slug(noise["name"], *(v for k, v in sorted(noise.items()) if k != "name"))
 
 
-def describe(noise: dict[str, Any]) -> str:
-    """The noise as text, such as `gaussian sigma=0.25`."""
-    return " ".join([noise["name"], *(f"{k}={v}" for k, v in sorted(noise.items()) if k != "name")])
-
-
 @dataclass
 class Job:
     """One stage's work on one target: its specification and code, which enter digests, and its files."""

@@ -1,4 +1,4 @@
-"""The names of certificates and attacks in tables, and of norms in sentences."""
+"""The names of certificates and attacks in tables, and of noises and norms in sentences."""
 
 from __future__ import annotations
 
@@ -31,6 +31,11 @@ def label_of(kind: str, method: Mapping[str, Any]) -> str:
 def is_called(certificate: Mapping[str, Any], name: str) -> bool:
     """Whether an attack that names its certificate `name` means this one."""
     return name in (certificate["name"], certificate.get("label"), certificate_label(certificate))
+
+
+def describe(noise: Mapping[str, Any]) -> str:
+    """The noise, or another method, as text, such as `gaussian sigma=0.25`."""
+    return " ".join([noise["name"], *(f"{k}={v}" for k, v in sorted(noise.items()) if k != "name")])
 
 
 def norm_text(norm: float) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from rs.settings.labels import describe
 from rs.study.schema import method_schema, prune, section
 from rs.study.study import Run, Study
 
@@ -73,9 +74,7 @@ def check_members(study: Study, run: Run, parts: dict[str, Run]) -> None:
         if part.sections.get("model") and part.sections["model"]["name"] == own["name"]:
             study.fail(place, f"run {part.label!r} is an {own['name']} itself; name its members")
         if noise != law:
-            problem = (
-                f"run {part.label!r} is for {_noise_text(noise)}; this run's noise is {_noise_text(law)}"
-            )
+            problem = f"run {part.label!r} is for {describe(noise)}; this run's noise is {describe(law)}"
             study.fail(place, f"{problem}, and all must be for one")
     consensus = own.get("consensus")
     if listed and consensus is not None and consensus > len(listed):
@@ -132,18 +131,11 @@ def check_denoiser(study: Study, run: Run, denoiser: Run) -> None:
     if output_of(denoiser) == "noise" and own["name"] != "gaussian":
         study.fail((*denoiser.place, "noise"), f"a diffusion model is for gaussian, not {own['name']}")
     for place, noise in run.noises:
-        if _law(noise) != own:
-            study.fail(
-                place, f"{_noise_text(noise)}: its denoiser {denoiser.label!r} is for {_noise_text(own)}"
-            )
+        if (law := _law(noise)) != own:
+            study.fail(place, f"{describe(law)}: its denoiser {denoiser.label!r} is for {describe(own)}")
 
 
 def _law(noise: dict[str, Any]) -> dict[str, Any]:
     """A noise without settings that equal their defaults, and without those of how it is drawn."""
     switches = method_schema("noises", noise["name"]).get("x-switches", {})
     return {key: value for key, value in prune(noise, section("noise")).items() if key not in switches}
-
-
-def _noise_text(noise: dict[str, Any]) -> str:
-    law = _law(noise)
-    return " ".join([law.pop("name"), *(f"{key}={value}" for key, value in sorted(law.items()))])

@@ -16,7 +16,7 @@ from rs.provenance.reading import WEIGHTS, check_file
 from rs.settings.certificates import CertificateUse, is_for
 from rs.settings.distributional import NOISES
 from rs.settings.images import Subset
-from rs.settings.labels import attack_label, certificate_label, is_called, label_of
+from rs.settings.labels import attack_label, certificate_label, is_called, label_of, norm_text
 from rs.settings.training import trained_positions
 from rs.statistics.rounded_normal import SIGMAS, left_of
 from rs.study.certification_log import Log
@@ -202,9 +202,9 @@ def check_attack(
         study.fail(place, why)
     certified = method_schema("certificates", matching[0]["name"])["x-norms"].get(noise["name"], norm)
     if certified != norm:
-        names = f"{name} is for l{certified:g} radii" if certified != "inf" else f"{name} is for linf radii"
-        attacked = "linf" if norm == "inf" else f"l{norm:g}"
-        study.fail(place, f"{names}, the attack moves in an {attacked} ball; the norms must be the same")
+        own, attacked = norm_text(float(certified)), norm_text(float(norm))
+        why = f"{name} is for {own} radii, the attack moves in an {attacked} ball"
+        study.fail(place, f"{why}; the norms must be the same")
 
 
 def check_distributional(study: Study, noise: dict[str, Any], noise_place: Place) -> None:

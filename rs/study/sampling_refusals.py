@@ -10,6 +10,7 @@ from typing import Any
 
 from rs.settings.certificates import is_for
 from rs.settings.images import Subset
+from rs.settings.labels import describe
 from rs.settings.limits import MOST_IN_FOLDER, MOST_JOBS, MOST_VOTES
 from rs.settings.sampling import Sampling, Stop, by_openvino
 from rs.study.schema import method_schema, prune, schema, section
@@ -190,9 +191,8 @@ def check_votes(study: Study, run: Run, noise: dict[str, Any], source: Run, shar
     """
     own, theirs, place = run.sections["sampling"], source.sections["sampling"], (*run.place, "sampling")
     if noise not in (known := _certified(source)):
-        under = " or ".join(" ".join(map(str, one.values())) for one in known) or "no noise"
-        here = " ".join(map(str, noise.values()))
-        problem = f"{source.label!r} is certified under {under}, this run under {here}"
+        under = " or ".join(map(describe, known)) or "no noise"
+        problem = f"{source.label!r} is certified under {under}, this run under {describe(noise)}"
         study.fail((*place, "source"), f"{problem}; they must be the same")
     if own["n"] > theirs["answers"]:
         problem = f"{own['n']}: {source.label} stores answers of {theirs['answers']} votes (sampling.answers)"

@@ -17,11 +17,11 @@ import numpy as np
 import pandas as pd
 
 from rs.errors import UserError
-from rs.plan.jobs import Observation, PlannedRun, describe
+from rs.plan.jobs import Observation, PlannedRun
 from rs.plan.plan import Plan
 from rs.provenance.digests import dumps
 from rs.provenance.run_files import belongs, read_model_manifest
-from rs.settings.labels import attack_label, certificate_label, norm_text
+from rs.settings.labels import attack_label, certificate_label, describe, norm_text
 from rs.statistics.bounds import Floats
 from rs.study.certification_log import images, read_log
 from rs.tables.attacks import read_judged

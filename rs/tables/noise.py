@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from rs.plan.jobs import describe
 from rs.provenance.digests import canonical, dumps
+from rs.settings.labels import describe
 from rs.study.schema import method_schema, noise_level, prune
 from rs.tables.table import Row
 

@@ -83,7 +83,9 @@ def test_a_chain_other_noise_and_another_certificate(two, refusal):
     assert "'rounded' starts from 'gaussian' itself, and a chain is not offered" in refusal(two)
     del two["runs"]["third"]
     two["runs"]["rounded"]["smoothing"] = [{"name": "gaussian", "sigma": 0.5}]
-    assert "'gaussian' is certified under gaussian 0.25, this run under gaussian 0.5" in refusal(two)
+    assert "'gaussian' is certified under gaussian sigma=0.25, this run under gaussian sigma=0.5" in refusal(
+        two
+    )
     del two["runs"]["rounded"]["smoothing"]
     two["runs"]["rounded"]["certificates"] = [{"name": "cohen"}]
     assert (

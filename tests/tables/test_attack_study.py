@@ -61,7 +61,7 @@ PGD = {"name": "pgd_l2", "radii": [0.5]}
         ),
         (
             {"name": "pgd_linf", "radii": [0.1], "certificate": "cohen"},
-            "attacks[0].certificate: cohen is for l2 radii, the attack moves in an linf ball; "
+            "attacks[0].certificate: cohen is for l2 radii, the attack moves in an l-infinity ball; "
             "the norms must be the same",
         ),
         (
