@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rs.errors import UserError
+from rs.errors import UserError, plural
 from rs.plan.jobs import RESULTS
 from rs.provenance import checksums
 from rs.provenance.files import PART, alone_in, read_json, whole_file
@@ -111,13 +111,31 @@ def unpack(folder: Path) -> None:
     with alone_in(folder):
         for path in archives(folder):
             try:
-                with tarfile.open(path) as archive:
-                    for member in archive:
+                with tarfile.open(path, "r:") as archive:
+                    for member in _members(path, archive):
                         _extract(archive, tarfile.data_filter(member, "."))
-            except (tarfile.TarError, OSError) as error:
+            except (tarfile.TarError, OSError, ValueError, OverflowError) as error:
                 raise UserError(f"{path}: cannot be unpacked: {error}") from error
     for packed in () if continued else (RESULTS / "data").glob(f"*/{MANIFEST}"):
         take_manifest(packed.with_name("manifest.json"))
+
+
+def _members(path: Path, archive: tarfile.TarFile) -> list[tarfile.TarInfo]:
+    """The files of a whole archive. Raises UserError for one that holds something else or lacks its end, for
+    tarfile takes a damaged header for the end: what follows would be lost without a word.
+    """
+    members = archive.getmembers()
+    if other := next((member.name for member in members if not member.isreg()), None):
+        raise UserError(f"{path}: cannot be unpacked: {other} is not a regular file")
+    block = tarfile.BLOCKSIZE
+    ends = (member.offset_data + -(-member.size // block) * block for member in members)
+    with open(path, "rb") as file:
+        file.seek(max(ends, default=0))
+        end = file.read()
+    if len(end) < 2 * block or end.strip(b"\0"):
+        problem = f"damaged or cut off after {plural(len(members), 'file')}; copy it again"
+        raise UserError(f"{path}: cannot be unpacked: {problem}")
+    return members
 
 
 def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:

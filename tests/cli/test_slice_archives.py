@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import tarfile
 import threading
 from pathlib import Path
@@ -207,4 +208,41 @@ def test_an_archive_that_is_none_is_one_line(tmp_path):
     with tarfile.open(tmp_path / "runs-0.tar", "w") as archive:
         archive.addfile(tarfile.TarInfo("../outside"))
     with pytest.raises(UserError, match=r"runs-0\.tar: cannot be unpacked.*outside"):
+        unpack(tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["cut", "cut at a file", "header", "zeros"])
+def test_nothing_of_an_archive_that_lacks_its_end_is_unpacked(damage):
+    """tarfile reads a damaged header as the end: half of the results would be lost, and overwritten later."""
+    for name in ("a.parquet", "b.parquet"):
+        write(name, "packed" * 200)
+    out = Path("out")
+    pack(out)
+    packed = out / "runs-0.tar"
+    with tarfile.open(packed) as archive:
+        second = archive.getmembers()[1].offset
+    whole = bytearray(packed.read_bytes())
+    if damage == "header":
+        whole[second + 10] ^= 1
+    elif damage == "zeros":
+        whole[second : second + 1024] = bytes(1024)
+    else:
+        del whole[second + 3 * 512 * (damage == "cut") :]
+    packed.write_bytes(whole)
+    shutil.rmtree(RUN)
+    with pytest.raises(
+        UserError, match=r"runs-0\.tar: cannot be unpacked: (damaged or cut off after 1 file|un)"
+    ):
+        unpack(out)
+    assert not RUN.exists()
+
+
+def test_an_archive_of_links_is_one_line(tmp_path):
+    link = tarfile.TarInfo("results/runs/a")
+    link.type, link.linkname = tarfile.SYMTYPE, "b"
+    with tarfile.open(tmp_path / "runs-0.tar", "w") as archive:
+        archive.addfile(link)
+    with pytest.raises(
+        UserError, match=r"runs-0\.tar: cannot be unpacked: results/runs/a is not a regular file"
+    ):
         unpack(tmp_path)
