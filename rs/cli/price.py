@@ -20,7 +20,7 @@ from typing import Any
 from rs.cli.plans import tell_extras
 from rs.cli.text_table import aligned
 from rs.errors import plural
-from rs.plan import extras, price, rates, shards
+from rs.plan import extras, price, proposed_shards, rates
 from rs.plan.jobs import Job
 from rs.plan.passes import Network, NotPriced, singly, taken
 from rs.plan.plan import Plan
@@ -49,7 +49,9 @@ def run(args: argparse.Namespace) -> None:
     machines: list[rates.Machine] = [rates.here(), *cards]
     prices = {name: [price.price(plan, jobs, on) for on in machines] for name, jobs in chosen.items()}
     needed = {name: space(plan, jobs) for name, jobs in chosen.items()}
-    sizes = [size for on in machines if (size := shards.proposed(plan, chosen["missing"], on)) is not None]
+    sizes = [
+        size for on in machines if (size := proposed_shards.proposed(plan, chosen["missing"], on)) is not None
+    ]
     if args.json:
         fields: dict[str, Any] = {"study": plan.study.name, "shards": [asdict(size) for size in sizes]}
         for name in chosen:

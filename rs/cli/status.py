@@ -17,10 +17,10 @@ from rs.plan import (
     namesakes,
     pending,
     price,
+    proposed_shards,
     rates,
     rules,
     shard_sizes,
-    shards,
     staleness,
 )
 from rs.plan.plan import Plan
@@ -52,7 +52,7 @@ def status(plan: Plan, files: list[Path]) -> str:
     for owner, count in counts.items():
         if count:
             lines.append(f"{owner:<{width}}  " + " ".join(f"{count[kind]:>5}" for kind in KINDS))
-    cost, size = price.sentence(plan), shards.proposed(plan, plan.all_jobs(), rates.here())
+    cost, size = price.sentence(plan), proposed_shards.proposed(plan, plan.all_jobs(), rates.here())
     sentences = [*namesakes.sentences(plan), *damaged, *diverged.sentences(plan)]
     stale = {path for path, kind in judged if kind == "stale"}
     sentences += [*reasons(plan, sum(counts.values(), Counter()), files, stale), *draws]

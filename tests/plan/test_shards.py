@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rs.plan import shards
+from rs.plan import proposed_shards
 from rs.plan.rates import Rate
 from rs.provenance.files import write_text
 
@@ -31,7 +31,7 @@ def study(tiny):
 
 
 def proposed(plan, seconds):
-    return shards.proposed(plan, plan.all_jobs(), Machine(seconds))
+    return proposed_shards.proposed(plan, plan.all_jobs(), Machine(seconds))
 
 
 def test_jobs_of_seconds_become_ten_minutes(study, plan_of):
