@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import errno
+import functools
 import io
 import os
 import re
 import sys
 import sysconfig
 import traceback
-from typing import NoReturn
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
 
 from rs import __version__
 from rs.cli import stages
@@ -34,6 +36,8 @@ exit codes:
 OF_PEOPLE = {"certify": "certify your own model (--model, --checkpoint)"}
 
 
+T = TypeVar("T")
+
 # What argparse calls a value that `type` cannot read, in the words of who typed it.
 ALLOWED = {"int": "a whole number, as 10", "float": "a number, as 0.5"}
 
@@ -45,10 +49,22 @@ REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENO
 class Parser(argparse.ArgumentParser):
     """Wrong arguments give one line, as all bad input does."""
 
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        for kind in (int, float):
+            self.register("type", kind, functools.partial(_typed, kind))
+
     def error(self, message: str) -> NoReturn:
         if match := re.fullmatch(r"argument (\S+): invalid (int|float) value: (.*)", message, re.DOTALL):
             message = f"argument {match[1]}: {match[3]}: must be {ALLOWED[match[2]]}"
         raise UserError(f"{message} (see {self.prog} --help)")
+
+
+def _typed(kind: Callable[[str], T], text: str) -> T:
+    """The number that a text is. Raises ValueError for 1_0, which Python would read as 10."""
+    if "_" in text:
+        raise ValueError
+    return kind(text)
 
 
 def understood(arguments: list[str]) -> argparse.Namespace:

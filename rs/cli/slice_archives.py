@@ -125,8 +125,11 @@ def _members(path: Path, archive: tarfile.TarFile) -> list[tarfile.TarInfo]:
     tarfile takes a damaged header for the end: what follows would be lost without a word.
     """
     members = archive.getmembers()
-    if other := next((member.name for member in members if not member.isreg()), None):
-        raise UserError(f"{path}: cannot be unpacked: {other} is not a regular file")
+    for member in members:
+        name = Path(member.name)
+        if not member.isreg() or ".." in name.parts or not name.is_relative_to(RESULTS):
+            problem = f"{member.name} is not a regular file in {RESULTS}"
+            raise UserError(f"{path}: cannot be unpacked: {problem}")
     block = tarfile.BLOCKSIZE
     ends = (member.offset_data + -(-member.size // block) * block for member in members)
     with open(path, "rb") as file:

@@ -154,6 +154,8 @@ def test_wrong_usage_is_one_line_that_says_where_help_is(arguments, capsys):
             "argument --minutes: '\u22121': must be a number, as 0.5",
         ),
         (["ui", "--port", "x"], "argument --port: 'x': must be a whole number, as 10 (see rs ui --help)"),
+        (["ui", "--port", "50_00"], "argument --port: '50_00': must be a whole number, as 10"),
+        (["slice", "queue.yaml", "--minutes", "1_0"], "argument --minutes: '1_0': must be a number, as 0.5"),
         (["list", "foo"], "unrecognized arguments: foo (see rs list --help)"),
         (["train", "--job", "{}", "--fast"], "unrecognized arguments: --fast (see rs train --help)"),
         (["certify"], "certify: give --model SOURCE:NAME, --checkpoint FILE or --study FILE"),

@@ -246,3 +246,13 @@ def test_an_archive_of_links_is_one_line(tmp_path):
         UserError, match=r"runs-0\.tar: cannot be unpacked: results/runs/a is not a regular file"
     ):
         unpack(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["rs/errors.py", "results/../rs/errors.py"])
+def test_an_archive_holds_results_alone(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with tarfile.open(tmp_path / "runs-0.tar", "w") as archive:
+        archive.addfile(tarfile.TarInfo(name))
+    with pytest.raises(UserError, match=f"cannot be unpacked: {name} is not a regular file in results"):
+        unpack(tmp_path)
+    assert not (tmp_path / "rs").exists()
