@@ -47,9 +47,11 @@ class Band:
         ]
 
 
-def curve_half_width(n: int, level: float = 0.95) -> float:
-    """Half the height of the band of one curve on n images."""
-    return math.sqrt(math.log(2 / (1 - level)) / (2 * n))
+def curve_half_width(n: int, level: float = 0.95, networks: int = 1) -> float:
+    """Half the height of the band of one curve on n images, or of the mean of the curves of several networks
+    on them: these depend on each other, so each has its band at a part of the error.
+    """
+    return math.sqrt(math.log(2 * networks / (1 - level)) / (2 * n))
 
 
 def all_radii(certified: Iterable[NDArray[np.float64]]) -> Floats:

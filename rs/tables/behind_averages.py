@@ -62,7 +62,8 @@ def probabilities(contestant: Contestant, level: float = 0.95) -> list[dict[str,
     if contestant.sigma is None or contestant.certified is None:
         return []
     values = contestant.certified.values
-    half = curve_half_width(values.shape[1], level)
+    networks, images = values.shape
+    half = curve_half_width(images, level, networks)
     rows = []
     for p in PROBABILITIES:
         radius = contestant.sigma * float(special.ndtri(p))

@@ -188,6 +188,14 @@ def test_lower_bounds_of_p_a_follow_from_the_radii():
     assert probabilities(contestant("a", RADII["a"])) == []
 
 
+def test_the_bands_of_several_networks_hold_together():
+    """Dvoretzky and others bound one network's curve; the networks have their images in common."""
+    one = contestant("a", [0.4] * 60 + [-1.0] * 40, sigma=0.5)
+    three = contestant("a", [[0.4] * 60 + [-1.0] * 40] * 3, (0, 1, 2), sigma=0.5)
+    widths = [probabilities(c)[1]["high"] - probabilities(c)[1]["low"] for c in (one, three)]
+    assert widths == pytest.approx([2 * np.sqrt(np.log(2 * k / 0.05) / 200) for k in (1, 3)])
+
+
 @pytest.fixture
 def observed(tiny, plan_of, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
