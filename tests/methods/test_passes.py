@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from rs.methods import catalog
-from rs.settings.passes import counted, wrong
+from rs.settings.passes import counted, wrong_passes
 from rs.smoothing.smoothed import Smoothed
 from rs.study.schema import defaults, method_schema, schema
 
@@ -113,7 +113,7 @@ def test_every_method_of_these_kinds_states_its_passes():
     ],
 )
 def test_wrong_passes_are_told(passes, problem):
-    assert problem in wrong(passes, {"steps", "samples"})
-    assert not wrong(
+    assert problem in wrong_passes(passes, {"steps", "samples"})
+    assert not wrong_passes(
         {"ascent": (("steps", 2), "samples"), "update": (1, (1, "samples"))}, {"steps", "samples"}
     )
