@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from rs.cli.plans import plan_of
 from rs.errors import UserError, plural
 from rs.provenance.code import code_digest
 from rs.provenance.digests import file_digest
@@ -141,12 +142,13 @@ def add_export_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="the log to write")
 
 
-def export_log(plan: Any, args: argparse.Namespace) -> None:
+def export_log(args: argparse.Namespace) -> None:
     """Writes one certificate's results of one run. Radii keep all their digits; times are written as 0.
 
     Raises UserError where the run, its seed, smoothing noise or certificate is unknown or not the only one.
     """
     check_name(args.out, "export-log: --out")
+    plan = plan_of(args)
     study = plan.study.files[0]
     runs = {planned.run.seed: planned for planned in plan.labelled(args.run)}
     planned = _only(f"{study}: runs.{args.run}", "--seed", runs, args.seed)

@@ -2,30 +2,60 @@
 
 from __future__ import annotations
 
+import argparse
+import json
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 
+from rs.cli.plans import plan_of
 from rs.cli.slice_archives import MANIFEST
 from rs.errors import plural
+from rs.plan import diverged
 from rs.plan.jobs import RESULTS
 from rs.plan.logged import unlogged
 from rs.plan.plan import Plan
 from rs.plan.shard_sizes import RECORD
 from rs.provenance import accepted_code
-from rs.provenance.files import PART, read_json, read_table
+from rs.provenance.files import PART, read_json, read_provenance, read_table
 from rs.provenance.run_files import DIVERGED
 from rs.report.guessing import of_imports
 from rs.report.html_table import bound, down, up
 from rs.report.names import MEASURES, norm_name
 from rs.report.verdict_words import verdict_words
+from rs.study.rerun import files_of, study_of
 from rs.study.tracking_place import without_password
+from rs.tables.aggregate import check_tables
 
 HOUR = 3600.0  # seconds; writing a file takes far less
 # beginnings of names of files that no job makes, and that belong to their run, draws or data set
 KEPT_BESIDE = ("resume-", ".", accepted_code.NAME, DIVERGED, RECORD, MANIFEST)
+
+
+def show(args: argparse.Namespace) -> None:
+    """`rs show`: the study's table, its published numbers, and where its results lie."""
+    plan = _as_its_tables(plan_of(args))
+    for sentence in diverged.sentences(plan):  # without this run there are no tables, or older ones
+        print(f"rs: {sentence}", file=sys.stderr)
+    check_tables(plan, only_shown=True)
+    print(certified_accuracy_text(plan.tables))
+    print(*slips(plan), published_text(plan.tables), sep="\n")
+    print(places(plan))
+
+
+def _as_its_tables(plan: Plan) -> Plan:
+    """The plan, with the values of --config that its tables were made with: `rs show` takes none itself."""
+    table = plan.table_files()[0]
+    provenance = read_provenance(table) if table.is_file() else {}
+    if not provenance.get("overrides") or files_of(provenance) != plan.study.files:
+        return plan
+    made = Plan(study_of(table, provenance))
+    values = " ".join(f"{key}={json.dumps(value)}" for key, value in made.study.overrides.items())
+    print(f"rs: {plan.tables}: made with --config {values}", file=sys.stderr)
+    return made
 
 
 def with_seeds(tables: Path, name: str) -> tuple[pd.DataFrame, list[str]]:

@@ -8,6 +8,7 @@ same text.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import shutil
 import sys
@@ -22,11 +23,25 @@ from rs.cli.overview import certified_accuracy_text, published_text, with_seeds
 from rs.errors import UserError, plural
 from rs.plan.jobs import RESULTS, PlannedRun
 from rs.plan.plan import Plan
-from rs.provenance.files import make_folder
+from rs.provenance.files import make_folder, write_text
 from rs.stages.execution import as_dict, execute
 from rs.study.study import Study
 from rs.study.yaml_file import read_yaml
 from rs.tables.aggregate import aggregate
+
+
+def run(args: argparse.Namespace) -> None:
+    if args.into and not args.study:
+        raise UserError("--into: a folder for the page of one study, which --study names")
+    if args.into:
+        write_study(args.study, args.observations, args.into)
+        print(f"{args.into / 'report.html'}")
+        return
+    if args.study:
+        print(text_of(args.study, args.observations), end="")
+        return
+    for out, files in read_list(args.list).items():
+        write_text(out, text_of(files, args.observations))
 
 
 def read_list(path: Path, key: str = "tables", product: str = "TEXT FILE") -> dict[Path, list[Path]]:

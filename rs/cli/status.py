@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+from rs.cli.plans import plan_of
 from rs.cli.reasons import reasons
 from rs.errors import UserError
 from rs.plan import (
@@ -26,6 +28,10 @@ from rs.plan import (
 from rs.plan.plan import Plan
 
 KINDS = ("has", "lacks", "stale")
+
+
+def run(args: argparse.Namespace) -> None:
+    print(status(plan_of(args), args.study))
 
 
 def status(plan: Plan, files: list[Path]) -> str:

@@ -6,6 +6,7 @@ them. For a person who calls the verb it is an error.
 
 from __future__ import annotations
 
+import argparse
 import math
 import os
 import socket
@@ -13,6 +14,7 @@ import sys
 import time
 from typing import Any
 
+from rs.cli.plans import plan_of
 from rs.errors import UserError, plural
 from rs.machine.worker import is_worker
 from rs.plan.logged import NOT_LOGGED, record_file, unlogged
@@ -62,10 +64,11 @@ def tell_environment(uri: str) -> None:
         print(f"rs: MLFLOW_TRACKING_URI={shown}: not used; tracking.uri is {used}", file=sys.stderr)
 
 
-def follow(plan: Plan, every: float) -> None:
+def follow(args: argparse.Namespace) -> None:
     """Logs the curves of trainings in progress, until all have ended or the user interrupts."""
     from rs.report.tracking.live import Live
 
+    plan, every = plan_of(args), args.every
     if not 0 < every < math.inf:
         raise UserError("follow: --every: must be a number of seconds above 0")
     trained = [planned for planned in plan.runs if planned.run.trained]
@@ -104,10 +107,11 @@ def check_port(port: int) -> None:
             raise UserError(f"ui: --port {port}: {reason}; choose another one") from error
 
 
-def serve(plan: Plan, port: int) -> None:
+def ui(args: argparse.Namespace) -> None:
     """Serves a SQLite store until interrupted, and prints the address of the study's runs (the UI starts
     empty). For a server, only the address is printed.
     """
+    plan, port = plan_of(args), args.port
     page, uri = tracked_page(plan), plan.study.tracking["uri"]
     tell_environment(uri)
     if sqlite_file(uri) is None and uri.startswith(("http://", "https://")):

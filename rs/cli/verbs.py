@@ -1,4 +1,4 @@
-"""The verbs for people, which `rs --help` lists first. A verb's module is imported when it is asked for."""
+"""The verbs for people, which `rs --help` lists first. A verb's module is imported when it acts."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ AS_WRITTEN = argparse.RawDescriptionHelpFormatter
 class Verb:
     """A verb for people: `act` is "module:function", called with the parsed arguments.
 
-    `arguments` ("module:function") adds its own to the parser. If `explained`, its help continues with the
-    docstring of its module. A `study` verb takes --study.
+    `arguments` ("module:function") adds its own to the parser: those of rs.cli.options need no library. If
+    `explained`, its help continues with the docstring of its module. A `study` verb takes --study.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Verb:
             add_study(verb)
         if self.arguments is not None:
             function(self.arguments)(verb)
-        verb.set_defaults(act=function(self.act))
+        verb.set_defaults(act=lambda args: function(self.act)(args))
 
 
 def function(place: str) -> Callable[..., None]:
@@ -58,8 +58,8 @@ VERBS = (
     Verb(
         "list",
         "list every data set, model, objective, noise, certificate and attack that a study can name",
-        "rs.cli.small_verbs:list_methods",
-        "rs.cli.small_verbs:list_arguments",
+        "rs.cli.listing:list_methods",
+        "rs.cli.options:list_options",
     ),
     Verb(
         "price",
@@ -72,7 +72,7 @@ VERBS = (
     Verb(
         "status",
         "print how many files of a study exist, are missing or are stale",
-        "rs.cli.small_verbs:status",
+        "rs.cli.status:run",
         study=True,
     ),
     Verb(
@@ -85,33 +85,33 @@ VERBS = (
     Verb(
         "show",
         "print a study's certified-accuracy table and the places of its results",
-        "rs.cli.small_verbs:show",
+        "rs.cli.overview:show",
         study=True,
     ),
     Verb(
         "verdicts",
         "print the verdict on every printed number and claim of the papers",
         "rs.cli.verdicts:run",
-        "rs.cli.small_verbs:verdicts_arguments",
+        "rs.cli.options:verdicts_options",
     ),
     Verb(
         "why",
         "trace a published number, a claim or a row of a table to the files it comes from",
-        "rs.cli.small_verbs:why",
-        "rs.cli.small_verbs:why_arguments",
+        "rs.cli.why:run",
+        "rs.cli.options:why_options",
     ),
     Verb(
         "ui",
         "open the MLflow UI on a study's store",
-        "rs.cli.small_verbs:ui",
-        "rs.cli.small_verbs:ui_arguments",
+        "rs.cli.tracking:ui",
+        "rs.cli.options:ui_options",
         study=True,
     ),
     Verb(
         "follow",
         "log the curves of running trainings to MLflow, epoch by epoch, without touching the trainings",
-        "rs.cli.small_verbs:follow",
-        "rs.cli.small_verbs:follow_arguments",
+        "rs.cli.tracking:follow",
+        "rs.cli.options:follow_options",
         study=True,
     ),
     Verb(
@@ -130,14 +130,14 @@ VERBS = (
     Verb(
         "rederive",
         "compute a study's tables from kept observations, without its networks or data",
-        "rs.cli.small_verbs:rederive",
-        "rs.cli.small_verbs:rederive_arguments",
+        "rs.cli.rederive:run",
+        "rs.cli.options:rederive_options",
     ),
     Verb(
         "precision",
         "measure how many votes bfloat16 or int8 changes, and the effect on certified accuracy",
         "rs.cli.precision:run",
-        "rs.cli.small_verbs:precision_arguments",
+        "rs.cli.options:precision_options",
         study=True,
     ),
     Verb(
@@ -190,14 +190,14 @@ VERBS = (
     Verb(
         "export-log",
         "write a run's certified radii as a certification log",
-        "rs.cli.small_verbs:export_log",
+        "rs.cli.logs:export_log",
         "rs.cli.logs:add_export_arguments",
         study=True,
     ),
     Verb(
         "schema",
         "print the JSON schema of a study, generated from the dataclasses",
-        "rs.cli.small_verbs:write_schema",
-        "rs.cli.small_verbs:schema_arguments",
+        "rs.cli.listing:write_schema",
+        "rs.cli.options:schema_options",
     ),
 )

@@ -6,6 +6,7 @@ An address names a printed number (`nal/nal-table-1/nal-gamma=1.5/epsilon`), a c
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import re
 from collections.abc import Iterator
@@ -36,6 +37,10 @@ from rs.tables.table import Row
 PIXELS = ("examples", "thumbnails")  # tables of pictures
 DISTRIBUTIONAL = ("distributional", "worst_cases", "bound_checks")
 CELL = re.compile(r"(\w+)\[(\d+)\]")
+
+
+def run(args: argparse.Namespace) -> None:
+    print("\n".join(chain(args.address)))
 
 
 def chain(address: str) -> Iterator[str]:

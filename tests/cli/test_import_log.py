@@ -106,4 +106,4 @@ def test_thousands_of_logs_in_one_call(capsys: pytest.CaptureFixture[str]) -> No
 def test_a_log_is_not_exported_under_the_name_of_a_table() -> None:
     for name in ("log.csv", "log.parquet", "log.tsv.gz"):
         with pytest.raises(UserError, match=r"a log is tab-separated text; name it \.tsv"):
-            export_log(None, argparse.Namespace(out=Path(name)))
+            export_log(argparse.Namespace(out=Path(name)))

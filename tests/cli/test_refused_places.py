@@ -41,11 +41,11 @@ def test_what_the_system_refuses_while_a_verb_runs_is_one_line(error, monkeypatc
     def refuse(_args):
         raise error
 
-    monkeypatch.setattr("rs.cli.small_verbs.list_methods", refuse)
+    monkeypatch.setattr("rs.cli.listing.list_methods", refuse)
     assert refused(["list"], capsys) == f"rs: a/b: cannot be read or written: {error.strerror}\n"
 
 
 def test_a_file_that_only_the_code_misses_is_no_bad_input(monkeypatch):
-    monkeypatch.setattr("rs.cli.small_verbs.list_methods", lambda _: Path("not there").read_text())
+    monkeypatch.setattr("rs.cli.listing.list_methods", lambda _: Path("not there").read_text())
     with pytest.raises(FileNotFoundError):
         main(["list"])
