@@ -142,12 +142,23 @@ def _training(training: pd.DataFrame, styled: dict[str, dict[str, Any]]) -> list
             for label, rows in part:
                 _line(axes, rows, "epoch", metric, **styled[str(label)] | {"linewidth": 1.1})
             axes.set(xlabel="epoch")
+            _widen(axes)
             axes.set_title(metric.replace("_", " "), loc="left")
         present = {str(label) for _, part in page for label, _ in part}
         shown = {label: drawn for label, drawn in styled.items() if label in present}
         legend(figure, [Line2D([], [], label=label, **drawn) for label, drawn in shown.items()])
         figures.append(figure)
     return figures
+
+
+def _widen(axes: Axes) -> None:
+    """Gives the vertical axis a range of a tenth of its values at least: what training keeps, as the length
+    of SmoothAdv's steps, would otherwise be drawn as its rounding.
+    """
+    low, high = axes.get_ylim()
+    missing = 0.1 * max(abs(low), abs(high)) - (high - low)
+    if missing > 0:
+        axes.set_ylim(low - missing / 2, high + missing / 2)
 
 
 def _save(figure: Figure, stem: Path) -> list[Path]:

@@ -191,3 +191,16 @@ def test_a_whole_page_with_such_labels(tmp_path: Path) -> None:
     assert page.count("Long labels are cut in figures; the tables have them whole.") == 2 * len(
         figures.STEMS
     )  # and as alt
+
+
+@pytest.mark.parametrize(
+    ("values", "share"), [([0.2573891, 0.25738913], 0.09), ([0.1, 0.9], 0.8), ([0.0, 0.0], 0.0)]
+)
+def test_a_quantity_that_training_keeps_is_drawn_level(values: list[float], share: float) -> None:
+    """The range of the axis is `share` of its largest value at least, and holds the curve."""
+    rows = pd.DataFrame({"run": "r", "label": "a", "epoch": [1, 2], "distance": values})
+    (figure,) = figures._training(rows, styles(pd.DataFrame(), ["a"]))
+    low, high = figure.axes[0].get_ylim()
+    assert low <= min(values) <= max(values) <= high
+    assert high - low >= share * max(map(abs, (low, high)))
+    assert high - low <= max(2 * share * max(values), 0.12)
