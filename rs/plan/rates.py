@@ -42,7 +42,7 @@ from rs.settings.sampling import differentiated
 START = 4.0  # seconds before a job computes: torch and the network (3.2 s), files
 COSTS = ("multiply_adds", "outputs", "weights", "operations")  # rs.methods.models.costs
 RECORDS = ("update", "ascent")  # kinds of passes that are measured as CUDA graphs on a GPU
-# more for a job that compiles its votes (3 to 10 s: docs/evidence/sampling.md) or its gradients (7 to 9 s, in
+# more for a job that compiles its votes (3 to 10 s: docs/evidence/sampling.md) or its gradients (7 to 8 s, in
 # a machine's first job 20 to 31 s: docs/evidence/attack-throughput.md)
 COMPILING = {"vote": 6.0, COMPILED_GRADIENT: 8.0}
 
