@@ -60,15 +60,20 @@ def versions() -> dict[str, str]:
 
 @functools.lru_cache(maxsize=1)
 def commit() -> str:
-    """The commit of this checkout (with + if its code differs from it), or nothing outside of a checkout."""
-    git = ["git", "-C", str(_CHECKOUT)]
+    """The commit of this checkout (with + if its code differs from it), or nothing outside of a checkout. The
+    repository around an installed package, as that of a project whose environment holds it, is none: it
+    tracks no code of ours.
+    """
+
+    def git(*arguments: str) -> str:
+        # without optional locks: jobs must not hold the index while somebody commits
+        command = ["git", "--no-optional-locks", "-C", str(_CHECKOUT), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
     with contextlib.suppress(OSError, subprocess.CalledProcessError):
-        head = subprocess.run(
-            [*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True
-        )
-        status = [*git, "status", "--porcelain", "--", *_CODE]
-        dirty = subprocess.run(status, capture_output=True, text=True, check=True)
-        return head.stdout.strip() + ("+" if dirty.stdout.strip() else "")
+        git("ls-files", "--error-unmatch", "--", _CODE[0])
+        edited = "+" if git("status", "--porcelain", "--", *_CODE) else ""
+        return git("rev-parse", "--short=12", "HEAD") + edited
     return ""
 
 

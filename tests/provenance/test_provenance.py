@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -173,6 +175,44 @@ def test_a_commit_is_marked_by_edits_of_code_alone(tmp_path, monkeypatch):
         assert edited(), file
     monkeypatch.undo()
     provenance.commit.cache_clear()
+
+
+def committed(folder: Path, *files: str) -> None:
+    """Makes the folder a repository that tracks these files."""
+    for file in files:
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_text("")
+    author = ("-c", "user.name=a", "-c", "user.email=a@b")
+    for arguments in (("init",), ("add", *files), (*author, "commit", "-m", "first")):
+        subprocess.run(["git", "-C", str(folder), *arguments], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("ignored", [True, False])
+def test_the_repository_around_an_installed_package_is_not_its_checkout(tmp_path, monkeypatch, ignored):
+    """As that of a project whose environment lies in it."""
+    committed(tmp_path, "study.yaml")
+    (tmp_path / ".gitignore").write_text(".venv\n" * ignored)
+    installed = tmp_path / ".venv" / "site-packages"
+    (installed / "rs").mkdir(parents=True)
+    (installed / "rs" / "errors.py").write_text("")
+    monkeypatch.setattr(provenance, "_CHECKOUT", installed)
+    assert provenance.commit.__wrapped__() == ""
+
+
+def test_a_checkout_inside_of_another_repository_has_its_commit(tmp_path, monkeypatch):
+    committed(tmp_path, "theirs/rs/errors.py", "own.txt")
+    monkeypatch.setattr(provenance, "_CHECKOUT", tmp_path / "theirs")
+    assert re.fullmatch("[0-9a-f]{12}", provenance.commit.__wrapped__())
+
+
+def test_looking_for_the_commit_writes_no_index(tmp_path, monkeypatch):
+    """git status would, where times differ, under the lock that somebody's commit needs."""
+    committed(tmp_path, "rs/errors.py")
+    os.utime(tmp_path / "rs" / "errors.py", (1, 1))
+    before = (tmp_path / ".git" / "index").read_bytes()
+    monkeypatch.setattr(provenance, "_CHECKOUT", tmp_path)
+    assert re.fullmatch("[0-9a-f]{12}", provenance.commit.__wrapped__())
+    assert (tmp_path / ".git" / "index").read_bytes() == before
 
 
 def test_what_every_file_carries():
