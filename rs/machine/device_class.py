@@ -19,6 +19,7 @@ import subprocess
 from pathlib import Path
 
 DEVICES = Path("/dev")
+A_GPU = re.compile(r"\s*(\d|GPU-|MIG-)")  # an entry of CUDA_VISIBLE_DEVICES that names one
 INSTRUCTIONS = {
     "amx_bf16": "amx",
     "avx512_bf16": "avx512-bf16",
@@ -46,7 +47,7 @@ def of_gpu(major: int, minor: int) -> str:
 @functools.cache
 def has_gpu() -> bool:
     """Whether this process may use an NVIDIA GPU of this machine, determined without torch."""
-    if not re.match(r"\s*(\d|GPU-|MIG-)", os.environ.get("CUDA_VISIBLE_DEVICES", "0")):
+    if not A_GPU.match(os.environ.get("CUDA_VISIBLE_DEVICES", "0")):
         return False  # "", -1 and other values hide all GPUs
     if any(DEVICES.glob("nvidia[0-9]*")):
         return True

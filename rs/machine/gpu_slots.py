@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import os
 import tempfile
 import time
@@ -16,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
+from rs.machine.device_class import A_GPU
 from rs.provenance.files import cannot_write
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -28,8 +30,8 @@ def take_one() -> None:
     until it ends: CUDA reads the environment once. Call this before the first use of CUDA.
     """
     stated = os.environ.get(VISIBLE, "")
-    if "," in stated and not _own:
-        os.environ[VISIBLE], lock = _free(stated.split(","))
+    if len(names := _named(stated)) > 1 and not _own:
+        os.environ[VISIBLE], lock = _free(names)
         _own.append((stated, lock))
 
 
@@ -42,7 +44,7 @@ def for_processes(count: int, gpus: int) -> Iterator[None]:
     One job at a time collects its GPUs: two that each held a part would wait for each other for ever.
     """
     stated = _own[0][0] if _own else os.environ.get(VISIBLE)
-    names = list(map(str, range(gpus))) if stated is None else list(dict.fromkeys(stated.split(",")))
+    names = list(map(str, range(gpus))) if stated is None else list(dict.fromkeys(_named(stated)))
     with contextlib.ExitStack() as held:
         if count < len(names):
             with _open("collects") as turn:
@@ -54,6 +56,13 @@ def for_processes(count: int, gpus: int) -> Iterator[None]:
         elif _own:
             os.environ[VISIBLE] = _own[0][0]
         yield
+
+
+def _named(stated: str) -> list[str]:
+    """The GPUs that CUDA_VISIBLE_DEVICES names. CUDA ignores everything from the first entry on that is none,
+    as an empty one or -1; a job that took that entry would see no GPU.
+    """
+    return [name.strip() for name in itertools.takewhile(A_GPU.match, stated.split(","))]
 
 
 def _free(names: list[str]) -> tuple[str, TextIO]:
@@ -69,7 +78,7 @@ def _free(names: list[str]) -> tuple[str, TextIO]:
 
 
 def _open(name: str) -> TextIO:
-    plain = name.strip().replace("/", "-")
+    plain = name.replace("/", "-")
     path = Path(tempfile.gettempdir(), f"rs-gpu-{os.getuid()}-{plain}.lock")
     try:
         return open(path, "w")

@@ -40,7 +40,22 @@ def test_a_process_takes_a_free_one_of_those_that_it_may_see(
         assert os.environ[VISIBLE] == "2,3"
 
 
-@pytest.mark.parametrize("visible", [None, "", "1", "GPU-8a"])
+@pytest.mark.parametrize("visible", ["2, 3,", "2,3,-1,4", "2,3,none"])
+def test_entries_that_name_no_gpu_are_not_taken(
+    locks: Path, monkeypatch: pytest.MonkeyPatch, visible: str
+) -> None:
+    """CUDA sees nothing from the first such entry on; a job that took it would compute on the processor."""
+    names = [locks / f"rs-gpu-{os.getuid()}-{i}.lock" for i in (2, 3)]
+    with open(names[0], "w") as first, open(names[1], "w") as second:
+        for held in (first, second):
+            fcntl.flock(held, fcntl.LOCK_EX)
+        monkeypatch.setenv(VISIBLE, visible)
+        threading.Timer(0.2, lambda: fcntl.flock(second, fcntl.LOCK_UN)).start()
+        take_one()
+        assert os.environ[VISIBLE] == "3"
+
+
+@pytest.mark.parametrize("visible", [None, "", "1", "GPU-8a", "1,", "-1,0"])
 def test_a_process_with_no_choice_takes_no_lock(
     locks: Path, monkeypatch: pytest.MonkeyPatch, visible: str | None
 ) -> None:
