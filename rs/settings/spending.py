@@ -61,5 +61,5 @@ def _allowed(key: str, value: Any, parameters: set[str]) -> bool:
     if allowed == _TRUE:
         return isinstance(value, bool)
     if key == "aside":
-        return value in parameters
+        return isinstance(value, str) and value in parameters
     return isinstance(value, dict if key == "when" else str)

@@ -55,6 +55,7 @@ def test_without_rules_alpha_share_is_the_share():
         (({"divided": True},), "hold divided = True; it must be a number above 0"),
         (({"pooled": 1},), "hold pooled = 1; it must be True or False"),
         (({"aside": "table"},), "hold aside = 'table'; it must be one of its parameters"),
+        (({"aside": ["kept"]},), "hold aside = ['kept']; it must be one of its parameters"),
         (({"when": "mode"},), "hold when = 'mode'; it must be a dict"),
         (({"when": {"mood": 1}},), "name 'mood', which is none of its parameters"),
     ],
