@@ -24,17 +24,21 @@ from rs.study.study import Study
 CHECKOUT = Path(__file__).resolve().parents[1]
 GOLDEN = Path(__file__).with_name("golden")
 RENEW = "if this is meant, renew it with `python tests/golden.py` and say in the commit what becomes stale"
+WAYS = {  # key of a spec that asks for another way of a stage -> that way
+    "stop": "until decided",
+    "answers": "with answers",
+    "rule": "by tests",
+    "source": "from answers",
+    "chance": "of chance",
+}
 KINDS = ("datasets", "models", "objectives", "noises", "certificates", "attacks")
 
 
 def code_digests() -> dict[str, str]:
-    """Of the own code of each stage with one job per run or more, and of each method's."""
+    """Of the own code of each stage with one job per run or more, in each of its ways, and of methods."""
     found = {name: code_digest(stage.code_of({})) for name, stage in STAGES.items()}
-    found["sample until decided"] = code_digest(STAGES["sample"].code_of({"stop": {}}))
-    found["sample with answers"] = code_digest(STAGES["sample"].code_of({"answers": True}))
-    found["sample by tests"] = code_digest(STAGES["sample"].code_of({"rule": "tests"}))
-    for stage in ("sample", "certify"):
-        found[f"{stage} from answers"] = code_digest(STAGES[stage].code_of({"source": {}}))
+    for name, stage in STAGES.items():
+        found |= {f"{name} {WAYS[key]}": code_digest(stage.code_of({key: True})) for key in stage.instead}
     for kind in KINDS:
         for name, method in schema()["$defs"][kind].items():
             found[f"{kind}/{name}"] = code_digest([method["x-class"]])

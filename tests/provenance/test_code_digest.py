@@ -170,7 +170,8 @@ def test_a_bound_edited_behind_a_package_that_hands_it_on_concerns_what_executes
     assert "from rs.levels import randomised_upper" in cohen.read_text()
     assert code.stale(before) == set()
     code.edit("levels/bounds.py", "def randomised_upper(", "@functools.cache\ndef randomised_upper(")
-    below = {"certificates/cohen", "certificates/cohen_linf", "certificates/group_sequential"}
+    below = {"certificates/cohen", "certificates/cohen_linf"}
+    below |= {"certificates/group_sequential", "certify by tests"}  # which fall back on cohen
     assert code.stale(before) == below
 
 
@@ -183,10 +184,18 @@ WAYS = {  # of sampling, by the module of each
 }
 
 
-@pytest.mark.parametrize(("module", "stage"), WAYS.items(), ids=WAYS)
-def test_an_edit_of_a_way_of_sampling_makes_its_votes_stale_only(code, before, module, stage):
-    line = "    voter = JobVoter(spec, inputs, device)\n"
-    code.edit(f"stages/{module}.py", line, f"{line}    voter.images = voter.images[1:]\n")
+CERTIFYING = {
+    "certify": "certify",
+    "certify_group_sequential": "certify by tests",
+    "certify_incremental": "certify from answers",
+}
+
+
+@pytest.mark.parametrize(("module", "stage"), (WAYS | CERTIFYING).items(), ids=WAYS | CERTIFYING)
+def test_an_edit_of_a_way_makes_its_votes_or_radii_stale_only(code, before, module, stage):
+    certifies = "    warn_of_versions(draws, folder)\n"
+    line = certifies if module in CERTIFYING else "    voter = JobVoter(spec, inputs, device)\n"
+    code.edit(f"stages/{module}.py", line, 2 * line)
     assert code.stale(before) == {stage}
 
 
