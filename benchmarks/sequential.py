@@ -19,10 +19,11 @@ from scipy import special
 
 from rs.methods.certificates.cohen import Cohen
 from rs.methods.noise.gaussian import Gaussian
+from rs.plan.draw_paths import shards_of
 from rs.plan.plan import Plan
 from rs.report.numerals import numeral
 from rs.settings.sampling import Stop
-from rs.stages.draw_files import merge
+from rs.stages.certified_rows import drawn
 from rs.statistics.bounds import Floats, clopper_pearson_upper
 from rs.statistics.draws import Draws
 from rs.statistics.sequences import least_trials, upper
@@ -99,12 +100,7 @@ def observed(study: Path) -> Iterator[Observed]:
     for job in plan.jobs["certify"].values():
         if "stop" in job.spec:
             raise SystemExit(f"{study}: votes of fixed n are needed, and these are sequential")
-        files = plan.draw_files(job)
-        shards, blocks = len(job.inputs["shards"]), job.spec["n"] // job.spec["block"]
-        estimation = [files[shards + i * blocks : shards + (i + 1) * blocks] for i in range(shards)]
-        positions = np.asarray(range(job.spec["data_size"]))[:: job.spec["test"].get("skip", 1)]
-        positions = positions[: job.spec["test"].get("max")]
-        draws = merge(files[:shards], estimation, positions, np.zeros(len(positions)))
+        draws = drawn(job.spec, *shards_of(job.spec, job.inputs))
         top = draws.selection.counts.argmax(1)
         hits = draws.estimation.counts[np.arange(len(draws)), top]
         yield Observed(job.spec["noise"]["sigma"], job.spec["n"] - hits, job.spec["n"], top == draws.labels)

@@ -11,7 +11,7 @@ and prints Markdown tables; the last one is the toy of Figure 4 (d = 5, linf shi
 
 from __future__ import annotations
 
-import sys
+import argparse
 
 import numpy as np
 import pandas as pd
@@ -125,4 +125,8 @@ def main(path: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("csv", help="the file to write")
+    main(parser.parse_args().csv)

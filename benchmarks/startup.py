@@ -32,7 +32,7 @@ HERE = Path(__file__).resolve().parents[1]
 IMAGES, CLASSES, BATCH = 1000, 10, 512
 # Part -> the functions that are timed, as "module:name" or "module:Class.name".
 PARTS = {
-    "digest of the code": ["rs.provenance.known_code:known_digest"],
+    "digest of the code": ["rs.provenance.code:here", "rs.provenance.known_code:_known"],
     "weights and images from disk": ["rs.networks.checkpoints:load", "rs.networks.audit:probes"],
     "audit": ["rs.networks.audit:audit"],
     "shown equal, or left out": ["rs.networks.transformations:transformed"],

@@ -20,7 +20,7 @@ from rs.provenance.files import read_json
 from rs.provenance.run_files import belongs
 from rs.settings.sampling import FORM, by_openvino, requested_form
 
-SMALLEST_BATCH = 16  # batches are multiples of it (rs.stages.sample)
+SMALLEST_BATCH = 16  # batches are multiples of it (rs.stages.voter)
 
 
 def form_for(spec: dict[str, Any], file: Path | None, model: str | None = None) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -120,6 +121,16 @@ def test_claims_are_wrong_at_most_as_often_as_alpha_whatever_stops():
     found = Cohen().certify(draws, Gaussian(1.0), alpha)
     claims = (found.prediction == 0) & (found.radius > -special.ndtri(p))
     assert np.array_equal(claims, ever)
+
+
+@pytest.mark.slow
+def test_the_simulated_rates_are_those_of_a_study_s_votes(workspace, monkeypatch):
+    monkeypatch.chdir(workspace.folder)
+    seen = next(benchmark.observed(Path("study.yaml")))
+    certify = next(iter(workspace.plan.jobs["certify"].values()))
+    table = read_table(certify.target)[0]
+    assert (seen.n - seen.failures).tolist() == table["votes"].to_pylist()[: len(seen.failures)]
+    assert seen.sigma == certify.spec["noise"]["sigma"]
 
 
 # --- the study ---
