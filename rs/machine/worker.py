@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -12,18 +14,23 @@ from rs.provenance.files import cannot_write
 
 
 class Tee:
-    """Standard error that is also written to the rule's log."""
+    """Standard error that is also written to the rule's log. Where a full disk or a closed terminal takes one
+    of the two, the other has the line, and a line of progress ends no job.
+    """
 
     def __init__(self, stream: TextIO, log: TextIO) -> None:
-        self._stream, self._log = stream, log
+        self._both = log, stream
 
     def write(self, text: str) -> int:
-        self._log.write(text)
-        return self._stream.write(text)
+        for place in self._both:
+            with contextlib.suppress(OSError, ValueError):  # ValueError: closed, as at the end
+                place.write(text)
+        return len(text)
 
     def flush(self) -> None:
-        self._log.flush()
-        self._stream.flush()
+        for place in self._both:
+            with contextlib.suppress(OSError, ValueError):
+                place.flush()
 
     def isatty(self) -> bool:
         return False
@@ -50,3 +57,10 @@ def log_to(log: Path) -> None:
     """Standard error goes to the log too, in UTF-8 whatever the locale; file names may be no text in it."""
     file = open(log, "a", buffering=1, encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
     sys.stderr = Tee(sys.stderr, file)
+    atexit.register(_close, file)
+
+
+def _close(log: TextIO) -> None:
+    """Closes a log. Left to Python's end, what a full disk did not take would be an error of its own."""
+    with contextlib.suppress(OSError):
+        log.close()

@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import re
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -175,6 +176,24 @@ def test_a_log_takes_every_text(tmp_path, monkeypatch):
     log_to(tmp_path / "log.txt")
     print("rs: data-\udcff: no such folder, \u03b5", file=sys.stderr)
     assert (tmp_path / "log.txt").read_text(encoding="utf-8") == "rs: data-\\udcff: no such folder, \u03b5\n"
+
+
+@pytest.mark.parametrize("takes", ["log", "screen"])
+def test_a_line_is_in_the_log_or_on_the_screen_where_the_other_takes_nothing(tmp_path, takes):
+    """As the line on a full disk, which is full for the log too."""
+    log = tmp_path / "log.txt" if takes == "log" else Path("/dev/full")
+    code = """
+import sys
+from pathlib import Path
+from rs.machine.worker import log_to
+log_to(Path(sys.argv[1]))
+print("rs: cannot be written", file=sys.stderr, flush=True)
+print("rs: 1/4 epochs", file=sys.stderr, flush=True)
+"""
+    screen = open("/dev/full", "w") if takes == "log" else subprocess.PIPE  # noqa: SIM115
+    done = subprocess.run([sys.executable, "-c", code, str(log)], stderr=screen, text=True, check=False)
+    assert (done.stderr or log.read_text()) == "rs: cannot be written\nrs: 1/4 epochs\n"
+    assert takes == "log" or done.returncode == 0
 
 
 def test_a_file_that_may_not_be_read_is_one_line(tmp_path, monkeypatch):

@@ -6,7 +6,6 @@ import gzip
 import hashlib
 import json
 import os
-import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -239,4 +238,3 @@ def test_preparing_again_gives_the_same_bytes(tmp_path):
         one, two = (hashlib.sha256((m.parent / name).read_bytes()).digest() for m in (first, second))
         assert one == two
     assert json.loads(first.read_text())["splits"] == json.loads(second.read_text())["splits"]
-    shutil.rmtree(tmp_path / "a")
