@@ -212,13 +212,10 @@ def certify_counts(
     chosen = owned(verb, parameters, chosen, facts, fixed, keywords(certify_counts))
     claims.check_parameters(verb, chosen, facts)
     norm = float(facts["certificate"]["x-norms"][chosen["noise"]["name"]])
+    where = " where the counts are made" if isinstance(counts, Counts) else ""
     if not isinstance(counts, Counts):
-        if chosen["certificate"].get("randomised") and uniform is None:
-            raise UserError(
-                f"{verb}: randomised=True needs uniform, a number in [0, 1) drawn before the votes"
-            )
-        d = _dimension(verb, dimension, chosen["noise"], norm)
-        counts = counts_of(counts, verb, chosen["noise"], d, uniform)
+        counts = counts_of(counts, verb, chosen["noise"], _dimension(verb, dimension), uniform)
+    _refuse_unknown(verb, counts, chosen["certificate"], norm, where)
     return certification(verb, counts.labelled(labels), chosen["certificate"], alpha)
 
 
@@ -276,12 +273,19 @@ def _lower(draws: Draws, full: dict[str, Any], facts: dict[str, Any], alpha: flo
     return np.maximum(np.nextafter(1 - q, -1), 0.0)
 
 
-def _dimension(verb: str, dimension: int | None, noise: dict[str, Any], norm: float) -> int:
+def _refuse_unknown(verb: str, counts: Counts, certificate: dict[str, Any], norm: float, where: str) -> None:
+    """Raises UserError for a claim that depends on what the counts lack, to be given `where`."""
+    if certificate.get("randomised") and not counts.has_uniform:
+        before = "a number in [0, 1) drawn before the votes"
+        raise UserError(f"{verb}: randomised=True needs uniform{where}, {before}")
+    if not counts.has_dimension and claims.needs_dimension(counts.noise, norm):
+        depends = f"the l{norm:g} radius under {counts.noise['name']} noise depends on it"
+        raise UserError(f"{verb}: give dimension{where}: {depends}")
+
+
+def _dimension(verb: str, dimension: int | None) -> int | None:
     if dimension is None:
-        if not claims.needs_dimension(noise, norm):
-            return 1
-        name = noise["name"]
-        raise UserError(f"{verb}: give dimension: the l{norm:g} radius under {name} noise depends on it")
+        return None
     if isinstance(dimension, bool) or not isinstance(dimension, int | np.integer) or dimension < 1:
         raise UserError(f"{verb}: dimension: {dimension}: must be a whole number from 1, as 3072")
     return int(dimension)

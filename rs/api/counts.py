@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from rs.api.parameters import array_of
 from rs.errors import UserError, plural
-from rs.methods.claims import check_separate
+from rs.methods.claims import ANY_DIMENSION, check_separate
 from rs.statistics.draws import Draws, Votes
 from rs.statistics.paired_draws import PairedDraws
 
@@ -22,11 +22,15 @@ NO_LABEL = -1
 class Counts:
     """Votes of N images under one noise, for `rs.certify_counts`: another certificate, another alpha.
 
-    Immutable, and without the network: they can be pickled and certified elsewhere.
+    Immutable, and without the network: they can be pickled and certified elsewhere. Votes of one's own may
+    come without the dimension of their images, or without a uniform number. Then `has_dimension` or
+    `has_uniform` is False, and the draws have a stand-in, which no claim may depend on.
     """
 
     draws: Draws
     noise: dict[str, Any]
+    has_dimension: bool = True
+    has_uniform: bool = True
 
     @property
     def selection(self) -> np.ndarray:
@@ -73,7 +77,7 @@ def counts_of(
     votes: tuple[ArrayLike, ArrayLike],
     verb: str,
     noise: dict[str, Any],
-    dimension: int,
+    dimension: int | None,
     uniform: ArrayLike | None,
 ) -> Counts:
     """Checks a pair of selection and estimation votes, each [N, classes] or [classes]."""
@@ -89,8 +93,8 @@ def counts_of(
     check_separate(verb, pair[0], pair[1], same=votes[0] is votes[1])
     drawn = None if uniform is None else _uniform(uniform, len(pair[0]), verb)
     labels = np.full(len(pair[0]), NO_LABEL)
-    draws = Draws.from_counts(pair[0], pair[1], dimension, labels, drawn)
-    return Counts(draws, noise)
+    draws = Draws.from_counts(pair[0], pair[1], dimension or ANY_DIMENSION, labels, drawn)
+    return Counts(draws, noise, dimension is not None, uniform is not None)
 
 
 def vote_array(votes: ArrayLike, where: str) -> np.ndarray:

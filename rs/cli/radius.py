@@ -254,7 +254,7 @@ def number(option: str, text: str, allowed: str, fits: Callable[[float], bool]) 
 def _dimension(text: str | None, noise: dict[str, Any], norm: float | str) -> int:
     if text is None:
         if not claims.needs_dimension(noise, norm):
-            return 1
+            return claims.ANY_DIMENSION
         reason = f"the l{canonical(norm)} radius under {noise['name']} noise depends on it"
         raise UserError(f"radius: give --dimension: {reason}")
     if not re.fullmatch(r"0*[1-9][0-9]{0,8}", text):

@@ -25,6 +25,8 @@ from rs.study.schema import defaults, method_schema, noise_level, schema
 
 KINDS = {"noise": "noises", "certificate": "certificates"}
 HARDLY_EVER = 1e-6
+# In place of the number of coordinates where the radius does not depend on it: a law on a sphere needs two.
+ANY_DIMENSION = 2
 Method = dict[str, Any]  # {"name": ..., parameters}, as a study writes it
 Facts = dict[str, Any]  # a method's schema
 

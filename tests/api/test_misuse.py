@@ -239,6 +239,18 @@ def test_counts_that_know_their_noise_take_no_other():
     assert "[2] for 4 images" in message_of(lambda: counts.labelled([0, 1]))
 
 
+@pytest.mark.parametrize(
+    ("needed", "method"), [("dimension", "cohen_linf"), ("uniform", {"name": "cohen", "randomised": True})]
+)
+def test_counts_certify_nothing_that_rests_on_what_they_came_without(needed, method):
+    """Their draws have stand-ins, such as the size of an image."""
+    known = {"sigma": 1, "dimension": 48, "uniform": 0.9}
+    bare, whole = rs.certify_counts(COUNTS, sigma=1).counts, rs.certify_counts(COUNTS, **known).counts
+    line = message_of(lambda: rs.certify_counts(bare.labelled([0]), method))
+    assert f"{needed} where the counts are made" in line
+    assert rs.certify_counts(whole, method).radius == rs.certify_counts(COUNTS, method, **known).radius
+
+
 @pytest.mark.parametrize("radii", [0.5, np.float64(0.5), "0.5", [-1.0], [np.nan], [[0.5]], ["a"], None])
 def test_radii_are_a_list_of_numbers_everywhere(radii):
     found = certify(labels=[0, 1, 2, 0], n=100)

@@ -120,6 +120,11 @@ def test_what_yaml_reads_otherwise_than_it_looks_is_no_number(capsys, typed):
     assert (code, f"gaussian.sigma: {typed!r}: must be" in line) == (1, True), line
 
 
+def test_no_dimension_is_needed_where_the_radius_depends_on_none(capsys):
+    published = ["--certificate", "dual_published", "--set", "draws=1000", "--estimation", "990,10"]
+    assert answer(capsys, *published, *GAUSSIAN)["radius"] > 0
+
+
 def test_settings_find_their_owner(capsys):
     table = ["--certificate", "pixeldp", "--noise", "laplace", *GAUSSIAN[2:], "--estimation", "999,1"]
     named = answer(capsys, *table, "--set", "noise.scale=0.5", "--set", "certificate.alpha_share=0.5")

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
+import rs
 from rs.errors import UserError
 from rs.methods import claims
 from rs.methods.certificates.cohen import Cohen
 from rs.methods.interfaces import Certified
 from rs.statistics.draws import Draws, Votes
 from rs.statistics.paired_draws import PairedDraws
+from rs.study.schema import schema
 
 GAUSSIAN = {"name": "gaussian", "sigma": 0.5}
 
@@ -68,6 +70,27 @@ def test_radii_depend_on_the_dimension_in_other_norms_and_under_exact_noise():
     assert claims.needs_dimension({**GAUSSIAN, "exact": True}, 2)
     assert not claims.needs_dimension({"name": "laplace", "scale": 0.2}, 1)
     assert claims.needs_dimension({"name": "spherical", "sigma": 0.5}, 2)
+
+
+FREE = [
+    (name, noise)
+    for name, facts in schema()["$defs"]["certificates"].items()
+    for noise in (GAUSSIAN, {"name": "laplace", "scale": 0.2})
+    if facts["x-needs"] == ["counts"]
+    and "x-rule" not in facts
+    and noise["name"] in facts["x-norms"]
+    and not claims.needs_dimension(noise, facts["x-norms"][noise["name"]])
+]
+QUICK = {"draws": 500, "first_draws": 200, "radii": 8}
+
+
+@pytest.mark.parametrize(("name", "noise"), FREE)
+def test_radii_that_do_not_depend_on_the_dimension_are_had_without_one(name, noise):
+    known = schema()["$defs"]["certificates"][name]["properties"]
+    few = {key: value for key, value in QUICK.items() if key in known}
+    found = rs.radius([90, 10], [990, 10], certificate={"name": name, **few}, noise=noise)
+    assert found.prediction == 0
+    assert found.radius > 0
 
 
 def test_a_radius_without_end_is_no_claim(monkeypatch):

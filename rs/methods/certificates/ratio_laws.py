@@ -171,7 +171,7 @@ SHAPED = Spherical | MixedNorm | SupNorm
 def law_of(noise: SHAPED, d: int) -> SampledLaw:
     """The law at sigma = 1; radii scale with `noise.scale(d)`. UserError where d < 2 or k >= d - FREEDOM."""
     if d < 2:
-        raise UserError(f"dimension = {d}: a certificate for {type(noise).__name__} noise needs at least 2")
+        raise UserError(f"dimension = {d}: this certificate needs at least 2 coordinates")
     noise.scale(d)  # refuses k >= d
     if noise.k >= d - FREEDOM:
         limit = f"for a certificate in {d} dimensions it must be below {d - FREEDOM!r}"
