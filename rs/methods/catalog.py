@@ -21,7 +21,7 @@ from rs.methods.checked import checked_class
 from rs.settings import plugins
 from rs.settings.method_schema import USES, add_switch, key_of, method_schema_of
 from rs.study import schema as study_schema
-from rs.study.plugin_schema import broken
+from rs.study.plugin_schema import broken, error_text
 from rs.study.schema_document import document
 
 if TYPE_CHECKING:
@@ -69,8 +69,8 @@ def find(kind: str, name: str, path: str | None = None) -> type:
     module, _, attribute = path.partition(":")
     try:
         found: type = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, SyntaxError) as error:
-        raise UserError(f"{kind} {name} = {path}: {error}") from error
+    except Exception as error:  # a module of a plug-in may raise anything
+        raise UserError(f"{kind} {name} = {path}: {error_text(error)}") from error
     if wrong := _broken(kind, name, found) if isinstance(found, type) else "must be a class":
         raise UserError(f"{sys.modules[module].__file__}: {kind} {name} = {path}: {wrong}")
     return found

@@ -89,7 +89,7 @@ def _generate(plug_in: PlugIn) -> dict[str, Any]:
     try:
         return method_schema_of(plug_in.kind, plug_in.name, cls, plug_in.path)
     except Exception as error:  # pydantic passes on any error of a type
-        raise plug_in.fail(f"its fields cannot be written as a schema: {_error_text(error)}") from error
+        raise plug_in.fail(f"its fields cannot be written as a schema: {error_text(error)}") from error
 
 
 def load(plug_in: PlugIn) -> Any:
@@ -98,9 +98,9 @@ def load(plug_in: PlugIn) -> Any:
     try:
         return getattr(importlib.import_module(module), attribute)
     except AttributeError as error:
-        raise plug_in.fail(_error_text(error)) from error
+        raise plug_in.fail(error_text(error)) from error
     except (Exception, SystemExit) as error:
-        raise plug_in.fail(f"cannot be imported: {_error_text(error)}") from error
+        raise plug_in.fail(f"cannot be imported: {error_text(error)}") from error
 
 
 def broken(kind: str, name: str, cls: Any) -> str:
@@ -217,5 +217,6 @@ def _frozen(cls: Any) -> bool:
     return bool(cls.__dataclass_params__.frozen)
 
 
-def _error_text(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
+    """Its type and the first line of what it says."""
     return f"{type(error).__name__}: {(str(error).splitlines() or ['no reason given'])[0]}"

@@ -120,6 +120,15 @@ def test_a_module_that_is_no_python_is_one_line(tmp_path, monkeypatch):
         catalog.find("objectives", "mine")
 
 
+def test_so_is_one_that_raises_anything_else(tmp_path, monkeypatch):
+    """Its schema may have been made, and kept, where the variable was set."""
+    (tmp_path / "elsewhere.py").write_text("import os\nFOLDER = os.environ['SET_ELSEWHERE']\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(catalog.TABLES["objectives"], "mine", "elsewhere:Mine")
+    with pytest.raises(UserError, match=r"^objectives mine = elsewhere:Mine: KeyError: 'SET_ELSEWHERE'$"):
+        catalog.find("objectives", "mine")
+
+
 @pytest.mark.parametrize("kind", catalog.TABLES)
 def test_methods_of_ours_keep_the_protocol(kind):
     """Which `find` compares; and those that a parameter selects."""
