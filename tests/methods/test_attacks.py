@@ -27,6 +27,7 @@ from rs.methods.attacks.pgd_linf import PgdLinf
 from rs.methods.noise.gaussian import Gaussian
 from rs.methods.noise.none import NoNoise
 from rs.networks.differentiable import require_gradients
+from rs.smoothing.ascent import input_gradient
 
 RADII = (0.0, 0.25, 0.5, 1.0)
 LINF = (0.0, 0.02, 0.1, 0.3)
@@ -90,6 +91,16 @@ def test_more_noise_samples_follow_the_exact_gradient(linear):
     torch.testing.assert_close(out - x, 0.05 * w.sign().reshape(1, 1, 4, 4).expand_as(x))
 
 
+@pytest.mark.parametrize("relative_step", [0.25, 0.5])
+@pytest.mark.parametrize("kind", [PgdL2, PgdLinf, AdrePgd])
+def test_a_step_is_as_long_as_its_share_of_the_radius(linear, kind, relative_step):
+    net, x, _ = linear
+    attack = kind(steps=1, relative_step=relative_step)
+    found = attack.at_radii(smoothed(net, ALL), x, torch.zeros(5, dtype=torch.int64), [0.2]).images[0]
+    length = torch.linalg.vector_norm((found - x).flatten(1), attack.norm, dim=1)
+    assert length.tolist() == pytest.approx([relative_step * 0.2] * 5)
+
+
 def test_adre_ascends_its_equation(model, images):
     """One step along the gradient of -log G_y + lambda log max of the others, on the same noise."""
     x, y = images
@@ -136,6 +147,17 @@ def test_the_lagrangian_attack_is_one_ascent_cut_at_every_radius(model, images):
         torch.testing.assert_close(cut, full * min(1.0, 0.05 / float(full.norm())), rtol=1e-4, atol=1e-6)
     cheap = Lagrangian(gamma=20.0, steps=4, noise_in_cost=False)
     assert (cheap.at_radii(smoothed(net, ALL), x, y, [100.0]).images[0] - x).norm() < 0.2 * whole.norm()
+
+
+@pytest.mark.parametrize(("given", "length"), [({}, 0.5 / 2.0), ({"step_size": 0.1}, 0.1)])
+def test_a_step_of_the_lagrangian_attack_is_its_step_size_times_the_gradient(linear, given, length):
+    """The first one starts from the image, where the price has no gradient."""
+    net, x, _ = linear
+    y = torch.zeros(5, dtype=torch.int64)
+    attack = Lagrangian(gamma=2.0, steps=1, noise_in_cost=False, **given)
+    found = attack.at_radii(smoothed(net, ALL, NoNoise()), x, y, [100.0]).images[0]
+    gradient = input_gradient(lambda at: F.cross_entropy(net(at), y, reduction="none"), x)
+    torch.testing.assert_close(found - x, length * gradient, rtol=1e-3, atol=1e-6)
 
 
 def test_one_sample_is_all_of_a_classifier_without_noise(model, images):

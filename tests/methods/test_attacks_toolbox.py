@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import numpy as np
 import pytest
 import torch
@@ -87,6 +89,45 @@ def test_the_toolboxs_attacks_work_on_smoothed_classifiers_one_image_at_a_time(m
     rows = [3, 1]
     alone = attack.at_radii(smoothed(model, rows), x[rows], y[rows], [0.6])
     torch.testing.assert_close(alone.images[0], found.images[1, rows], rtol=1e-3, atol=1e-3)
+
+
+class Given:
+    """In place of a toolbox's attack: keeps what it is made with, and changes no image."""
+
+    made: ClassVar[list[dict[str, Any]]] = []
+
+    def __init__(self, classifier: Any, **settings: Any) -> None:
+        self.made.append(settings)
+
+    def generate(self, image: np.ndarray, label: np.ndarray) -> np.ndarray:
+        return image
+
+
+@pytest.mark.parametrize(("kind", "norm"), [(AutoAttackL2, 2), (AutoAttackLinf, np.inf)])
+def test_apgd_has_the_settings_of_the_version_for_randomised_defences(model, images, monkeypatch, kind, norm):
+    """First step 2 epsilon, one start; the second loss where the first did not break the image."""
+    evasion = pytest.importorskip("art.attacks.evasion")
+    monkeypatch.setattr(evasion, "AutoProjectedGradientDescent", Given)
+    monkeypatch.setattr(Given, "made", [])
+    x, state = images[0][:1], smoothed(model.eval(), [0], NoNoise())
+    right = model(x).argmax(1)
+    both, wrong = ["cross_entropy", "difference_logits_ratio"], (right + 1) % 3
+    for y, losses in ((right, both), (wrong, both[:1])):
+        Given.made.clear()
+        kind(steps=7, samples=2).at_radii(state, x, y, [0.25])
+        same = {"norm": norm, "eps": 0.25, "eps_step": 0.5, "max_iter": 7, "nb_random_init": 1}
+        assert Given.made == [same | {"loss_type": loss, "verbose": False} for loss in losses]
+
+
+def test_the_square_attack_has_its_settings(model, images, monkeypatch):
+    evasion = pytest.importorskip("art.attacks.evasion")
+    monkeypatch.setattr(evasion, "SquareAttack", Given)
+    monkeypatch.setattr(Given, "made", [])
+    x, y = images
+    attack = SquareLinf(steps=9, samples=2, initial_share=0.3)
+    attack.at_radii(smoothed(model.eval(), [0], NoNoise()), x[:1], y[:1], [0.1, 0.2])
+    same = {"norm": np.inf, "max_iter": 9, "p_init": 0.3, "verbose": False}
+    assert Given.made == [same | {"eps": eps} for eps in (0.1, 0.2)]
 
 
 def test_white_box_pgd_is_about_as_strong_as_autoattack(images):

@@ -10,7 +10,7 @@ from attacked_networks import linear as linear
 from attacked_networks import model as model
 from torch import nn
 
-from rs.methods.attacks import boundary
+from rs.methods.attacks import boundary, ddn
 from rs.methods.attacks.carlini_wagner_l2 import CarliniWagnerL2
 from rs.methods.attacks.ddn import Ddn
 from rs.methods.noise.gaussian import Gaussian
@@ -120,6 +120,52 @@ def test_a_ray_that_leaves_the_box_settles_inside():
     found = boundary.settle(smoothed(Second(), [0], NoNoise()), x, torch.zeros(1).long(), x + 1, 100)
     assert found.flatten().tolist() == pytest.approx([1.0, 0.8], abs=1e-2)
     assert found.max() <= 1
+
+
+def test_ddn_starts_from_its_norm_and_changes_it_by_gamma(linear, monkeypatch):
+    """The second of two steps judges the first one's point, which lies initial_norm (1 + gamma) away."""
+    monkeypatch.setattr(ddn, "settle", lambda smoothed, x, y, found, votes: found)
+    net, x, _ = linear
+    for gamma in (0.1, 0.2):
+        attack = Ddn(steps=2, samples=1, gamma=gamma, initial_norm=0.5)
+        found = attack.minimal(smoothed(net, ALL, NoNoise()), x, torch.zeros(5, dtype=torch.int64)).images
+        assert (found - x).flatten(1).norm(dim=1).tolist() == pytest.approx([0.5 * (1 + gamma)] * 5)
+
+
+def test_carlini_and_wagner_search_for_the_least_c_that_succeeds(linear, monkeypatch):
+    """From initial_c times 10 until one succeeds, then halfway between the last that failed and the least
+    that did not.
+    """
+    net, x, w = linear
+    logits, least = net(x), torch.tensor([0.0, 30.0, 4.0, 1e9, 30.0])
+    beyond = (2 * (logits[:, 0] - logits[:, 1]) / w.norm())[:, None] * w / w.norm()
+    tried = []
+
+    def minimised(self, smoothed, x, y, c):
+        tried.append(c.tolist())
+        return x + torch.where((c >= least)[:, None], beyond, 0.0).reshape_as(x)
+
+    monkeypatch.setattr(CarliniWagnerL2, "_minimise", minimised)
+    attack = CarliniWagnerL2(search_steps=5, initial_c=2.0, votes=100)
+    found = attack.minimal(smoothed(net, ALL, NoNoise()), x, torch.zeros(5, dtype=torch.int64)).images
+    by_image = [list(c) for c in zip(*tried, strict=True)]
+    assert by_image[0] == [2.0, 1.0, 0.5, 0.25, 0.125]
+    assert by_image[1] == by_image[4] == [2.0, 20.0, 200.0, 110.0, 65.0]
+    assert by_image[2] == [2.0, 20.0, 11.0, 6.5, 4.25]
+    assert by_image[3] == [2.0, 20.0, 200.0, 2000.0, 20000.0]
+    assert torch.equal(found[3], x[3])
+    assert (net(found).argmax(1) == 1).tolist() == [True, True, True, False, True]
+
+
+def test_carlini_and_wagners_first_step_is_as_long_as_the_learning_rate(linear):
+    """Adam's is, in every coordinate of w; it leads towards the other class."""
+    net, x, w = linear
+    attack = CarliniWagnerL2(steps=1, samples=1, learning_rate=0.03)
+    found = attack._minimise(
+        smoothed(net, ALL, NoNoise()), x, torch.zeros(5, dtype=torch.int64), torch.ones(5)
+    )
+    moved = torch.atanh(2 * found - 1) - torch.atanh(2 * x - 1)
+    torch.testing.assert_close(moved, 0.03 * w.sign().reshape(1, 1, 4, 4).expand_as(x), rtol=1e-3, atol=0)
 
 
 def test_carlini_and_wagners_margin_is_a_mean_that_ends_at_the_confidence(model, images):
