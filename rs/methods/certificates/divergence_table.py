@@ -112,7 +112,7 @@ def mean_margin(T: Floats, t: Floats) -> Floats:
 
 
 def furthest(ratios: Ratios) -> float:
-    """A radius at which hardly any pilot draw supports a positive score."""
+    """A radius at which hardly any pilot draw supports a positive score: plain means end there."""
 
     def hopeless(r: float) -> bool:
         T = ratios(r)
@@ -122,7 +122,9 @@ def furthest(ratios: Ratios) -> float:
 
 
 def farthest(ratios: Ratios) -> float:
-    """A radius at which even q = 1e-16 hardly has a positive score: no number of votes needs a larger one."""
+    """A radius at which even q = 1e-16 hardly has a positive score: no number of votes needs a larger one. It
+    is far beyond `furthest`, as the margin contains no rare event.
+    """
 
     def hopeless(r: float) -> bool:
         T = ratios(r)

@@ -22,7 +22,7 @@ from scipy.optimize import elementwise
 from rs.methods.certificates.quadrature import Floats
 from rs.methods.certificates.ratio_laws import ExactLaw
 
-_DEEPEST = 8.25  # Phi^-1 of the largest probability below 1 in float64
+_DEEPEST = 8.25  # beyond 8.21, Phi^-1 of the largest probability below 1 in float64
 _POINTS = 641
 
 
