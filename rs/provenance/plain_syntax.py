@@ -85,14 +85,22 @@ class Plain(ast.NodeTransformer):
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
         if _name(node.value) == "Annotated" and isinstance(node.slice, ast.Tuple):
-            plain_type: ast.AST = self.visit(node.slice.elts[0])
-            return plain_type
+            kept = [self.visit(each) for each in node.slice.elts if not _is_limit(each)]
+            plain_type: ast.AST = kept[0]
+            return (
+                ast.Subscript(node.value, ast.Tuple(kept, ast.Load()), node.ctx) if kept[1:] else plain_type
+            )
         return self.generic_visit(node)
 
 
 def _name(node: ast.AST | None) -> str:
     """The last name of `a.b.c`, or nothing for other expressions."""
     return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+
+
+def _is_limit(node: ast.AST) -> bool:
+    """Whether a part of Annotated only limits or describes a field; others, as validators, may compute."""
+    return isinstance(node, ast.Call) and _name(node.func) in ("Field", "WithJsonSchema")
 
 
 def _tells(call: ast.Call) -> bool:
