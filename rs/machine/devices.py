@@ -48,7 +48,10 @@ def _chosen(requested: str) -> Iterator[torch.device]:
         yield torch.device("cpu")
         return
     if not torch.cuda.is_available():
-        raise UserError("device cuda: torch finds no GPU here; set training.device to cpu or auto")
+        raise UserError(
+            "device cuda: torch finds no GPU here; set it to cpu or auto (sampling.device for forms and "
+            "votes, else training.device)"
+        )
     gpus, place, here = torch.cuda.device_count(), 0, 1
     if dist.is_torchelastic_launched():
         place, here = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])

@@ -86,10 +86,10 @@ class Plain(ast.NodeTransformer):
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
         if _name(node.value) == "Annotated" and isinstance(node.slice, ast.Tuple):
             kept = [self.visit(each) for each in node.slice.elts if not _is_limit(each)]
+            if kept[1:]:
+                return ast.Subscript(node.value, ast.Tuple(kept, ast.Load()), node.ctx)
             plain_type: ast.AST = kept[0]
-            return (
-                ast.Subscript(node.value, ast.Tuple(kept, ast.Load()), node.ctx) if kept[1:] else plain_type
-            )
+            return plain_type
         return self.generic_visit(node)
 
 

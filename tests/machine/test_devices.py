@@ -7,6 +7,7 @@ import warnings
 import pytest
 import torch
 
+from rs.errors import UserError
 from rs.machine import devices
 
 CPU = torch.device("cpu")
@@ -33,3 +34,10 @@ def test_nothing_is_told_without_need(seconds):
         devices.warn_if_slow("bfloat16", torch.device("cuda"))
         seconds |= {torch.float32: 0.001, torch.bfloat16: 0.0005}
         devices.warn_if_slow("bfloat16", CPU)
+
+
+def test_without_a_gpu_both_places_of_the_setting_are_named(monkeypatch):
+    """A job does not know which of them is its own."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match=r"no GPU here; .*sampling\.device.*training\.device"):
+        devices.use_device("cuda", torch.get_num_threads()).__enter__()
