@@ -14,7 +14,7 @@ from scipy import optimize, stats
 from rs.errors import UserError
 from rs.methods.certificates.cohen import Cohen, CohenLinf
 from rs.methods.certificates.laplace_l1 import LaplaceL1
-from rs.methods.certificates.pixeldp import PixelDP, gaussian_dp_radius, laplace_dp_radius
+from rs.methods.certificates.pixeldp import PixelDP, PixelDPSoft, gaussian_dp_radius, laplace_dp_radius
 from rs.methods.certificates.probabilities import gaussian_radius
 from rs.methods.certificates.renyi import Renyi, RenyiSound, renyi_radius
 from rs.methods.certificates.soft import SoftBernstein, SoftHoeffding
@@ -125,10 +125,8 @@ def test_largest_other_count_beats_equation_14_and_a_fixed_share_beats_the_grid(
     draws = random_votes(30, 300, 5_000)
     by_sum, by_largest = (TCertify(runner_up=r).certify(draws, GAUSSIAN, 0.01) for r in ("eq14", "largest"))
     assert np.all(by_largest.radius >= by_sum.radius)
-    grid, fixed = (
-        TCertifySound(mode="grid").certify(draws, GAUSSIAN, 0.01),
-        TCertifySound(alpha_share=10 / 19).certify(draws, GAUSSIAN, 0.01),
-    )
+    both = TCertifySound(mode="grid"), TCertifySound(alpha_share=10 / 19)
+    grid, fixed = (certificate.certify(draws, GAUSSIAN, 0.01) for certificate in both)
     assert np.all(fixed.radius >= grid.radius * (1 - 1e-9))
 
 
@@ -291,8 +289,9 @@ def test_soft_certificates_are_algorithm_2() -> None:
 
 def test_soft_certificates_name_what_they_lack() -> None:
     draws = soft_draws(np.ones((1, 2)), np.array([[9.0, 1.0]]), np.array([[9.0, 1.0]]), 10)
-    with pytest.raises(UserError, match="beta = 16: the draws hold no softmax moments at it; stored: 1"):
-        SoftHoeffding(beta=16.0).certify(draws, GAUSSIAN, 0.01)
+    for kind in (SoftHoeffding, SoftBernstein, PixelDPSoft):
+        with pytest.raises(UserError, match="beta = 16: the draws hold no softmax moments at it; stored: 1"):
+            kind(beta=16.0).certify(draws, GAUSSIAN, 0.01)
     with pytest.raises(UserError, match="stored: none"):
         SoftBernstein().certify(random_votes(3, 2, 100), GAUSSIAN, 0.01)
     unnormalised = soft_draws(np.ones((1, 2)), np.array([[9.0, 3.0]]), np.array([[9.0, 3.0]]), 10)

@@ -200,6 +200,9 @@ def test_damaged_tiny_imagenet_is_one_line(tiny_imagenet):
     shutil.rmtree(folder / "train/n03")
     with pytest.raises(UserError, match=r"train: lacks the class folder n03"):
         TinyImageNet().load(str(folder.parent))
+    (folder / "wnids.txt").write_text("n01\nn02\n")
+    with pytest.raises(UserError, match=r"wnids.txt: 2 classes; expected 3"):
+        TinyImageNet().load(str(folder.parent))
     shutil.rmtree(folder)
     with pytest.raises(UserError, match=r"Tiny ImageNet is not here; unpack tiny-imagenet-200.zip into it"):
         TinyImageNet().load(str(folder.parent))

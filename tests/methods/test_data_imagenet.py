@@ -124,6 +124,8 @@ def test_incomplete_imagenet_is_one_line(imagenet, tmp_path):
     (imagenet / "meta.bin").write_bytes(b"nothing")
     (imagenet / "val").mkdir()
     assert "imagenet: ImageNet cannot be unpacked or read: " in refused()
+    torch.save(({f"n{i}": ("fish",) for i in range(3)}, []), imagenet / "meta.bin")
+    assert "imagenet/meta.bin: 3 classes; expected 2" in refused()
     (imagenet / "meta.bin").unlink()
     assert "lacks ImageNet's development kit; put ILSVRC2012_devkit_t12.tar.gz there" in refused()
     shutil.rmtree(imagenet)

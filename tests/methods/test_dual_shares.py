@@ -9,10 +9,13 @@ import pytest
 import torch
 from scipy import stats
 
+from rs.methods.certificates import dual_published
 from rs.methods.certificates.divergence_table import DivergenceTable, sampled_table
 from rs.methods.certificates.dual import Dual
+from rs.methods.certificates.dual_published import DualPublished
 from rs.methods.certificates.ratio_laws import MixedNormLaw, SphericalLaw, SupNormLaw
 from rs.methods.noise.mixed_norm import MixedNorm
+from rs.methods.noise.spherical import Spherical
 from rs.statistics.draws import Draws
 
 LAW = MixedNormLaw(5, 3.0)
@@ -36,6 +39,14 @@ def test_no_two_samples_of_any_tables_share_a_seed():
         sampled_table(law, 1000 + seed, seed, 0.01)
     assert len({seed for seed, _ in law.samples}) == len(law.samples) == 6
     assert [n for _, n in law.samples[1::2]] == [1000, 1001, 1002]
+
+
+def test_the_published_procedure_chooses_by_one_sample_and_decides_by_another(monkeypatch):
+    law = Recorded()
+    monkeypatch.setattr(dual_published, "law_of", lambda noise, d: law)
+    certificate = DualPublished(first_draws=300, draws=700, radii=5, seed=6)
+    certificate.certify(Draws.from_counts([[90, 10]], [[990, 10]], 5), Spherical(0.5, 2.5), 0.05)
+    assert law.samples == [(6, 300), (6, 700)]  # one generator, which goes on
 
 
 def test_a_sampled_margin_is_below_the_mean_by_massart_s_width():

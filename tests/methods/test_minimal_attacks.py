@@ -10,7 +10,7 @@ from attacked_networks import linear as linear
 from attacked_networks import model as model
 from torch import nn
 
-from rs.methods.attacks import boundary, ddn
+from rs.methods.attacks import boundary, carlini_wagner_l2, ddn
 from rs.methods.attacks.carlini_wagner_l2 import CarliniWagnerL2
 from rs.methods.attacks.ddn import Ddn
 from rs.methods.noise.gaussian import Gaussian
@@ -107,6 +107,28 @@ def test_right_is_clear_where_the_label_leads_by_so_many_deviations():
     assert found.tolist() == [True, True, False, False, True]  # 3 sqrt(400) = 60 votes
 
 
+def test_every_place_on_a_ray_meets_the_same_noise_and_the_next_ray_another(linear):
+    """Else the luckiest of many looks would win."""
+    net, x, w = linear
+    drawn: list[float] = []
+
+    class Noted(Gaussian):
+        def sample(self, shape, generator):
+            z = super().sample(shape, generator)
+            drawn.append(float(z.flatten()[0]))
+            return z
+
+    state, y = smoothed(net, [0], Noted(0.1)), torch.zeros(1, dtype=torch.int64)
+    looked = []
+    for _ in range(2):
+        drawn.clear()
+        boundary.settle(state, x[:1], y, x[:1] + w.reshape(1, 1, 4, 4) / w.norm(), 400)
+        assert len(drawn) > boundary._HALVINGS
+        looked.append({*drawn})
+    assert [len(each) for each in looked] == [1, 1]
+    assert looked[0] != looked[1]
+
+
 class Second(nn.Module):
     """Class 1 where the second coordinate is above 0.8."""
 
@@ -155,6 +177,40 @@ def test_carlini_and_wagner_search_for_the_least_c_that_succeeds(linear, monkeyp
     assert by_image[3] == [2.0, 20.0, 200.0, 2000.0, 20000.0]
     assert torch.equal(found[3], x[3])
     assert (net(found).argmax(1) == 1).tolist() == [True, True, True, False, True]
+
+
+def test_the_nearest_of_carlini_and_wagners_points_is_settled_again_by_all_votes(linear, monkeypatch):
+    net, x, w = linear
+    settled = []
+
+    def settle(smoothed, x, y, found, votes):
+        settled.append((found, votes))
+        return x + (0.3 if votes == 5000 else 0.5 / len(settled)) * w.reshape(1, 1, 4, 4)
+
+    monkeypatch.setattr(carlini_wagner_l2, "settle", settle)
+    attack = CarliniWagnerL2(search_steps=3, steps=2, samples=1, votes=5000)
+    found = attack.minimal(smoothed(net, ALL, NoNoise()), x, torch.zeros(5, dtype=torch.int64)).images
+    assert [votes for _, votes in settled] == [400, 400, 400, 5000]
+    direction = w.reshape(1, 1, 4, 4).expand_as(x)
+    torch.testing.assert_close(settled[-1][0], x + 0.5 / 3 * direction)
+    torch.testing.assert_close(found, x + 0.3 * direction)
+
+
+def test_a_point_of_carlini_and_wagners_is_the_mean_over_the_later_half(linear):
+    net, x, _ = linear
+    y, c = torch.zeros(5, dtype=torch.int64), torch.full((5,), 3.0)
+    w = torch.atanh(2 * x - 1).requires_grad_()
+    adam, passed = torch.optim.Adam([w], 0.05), []
+    for _ in range(5):
+        at = (torch.tanh(w) + 1) / 2
+        lead = (net(at)[:, 0] - net(at)[:, 1]).clamp_min(0)
+        (w.grad,) = torch.autograd.grad(((at - x).square().sum((1, 2, 3)) + c * lead).sum(), w)
+        adam.step()
+        passed.append(w.detach().clone())
+    attack = CarliniWagnerL2(steps=5, samples=1, learning_rate=0.05)
+    found = attack._minimise(smoothed(net, ALL, NoNoise()), x, y, c)
+    later = torch.stack(passed[2:]).mean(0)
+    torch.testing.assert_close(found, (torch.tanh(later) + 1) / 2, rtol=1e-4, atol=1e-5)
 
 
 def test_carlini_and_wagners_first_step_is_as_long_as_the_learning_rate(linear):

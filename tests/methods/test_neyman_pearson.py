@@ -74,6 +74,20 @@ def test_draws_come_in_pieces(monkeypatch):
     assert np.abs(needed(Gaussian(0.5), 2.0) - special.ndtr(RADII / 0.5)).max() < 0.01
 
 
+def test_radii_rest_on_as_many_draws_of_the_seed_as_are_set(monkeypatch):
+    made, plain = [], neyman_pearson.likelihood_ratios
+
+    def noted(noise, norm, d, radii, draws, generator):
+        made.append((len(radii), draws, generator.initial_seed()))
+        return plain(noise, norm, d, radii, draws, generator)
+
+    monkeypatch.setattr(neyman_pearson, "likelihood_ratios", noted)
+    votes = Draws.from_counts([90, 10], [950, 50], 4)
+    NeymanPearson(draws=700, radii=6, seed=5).certify(votes, Gaussian(0.5), 0.001)
+    assert made[-1] == (6, 700, 5)
+    assert {seed for _, _, seed in made} == {5}
+
+
 def test_radii_lie_on_the_grid_from_0_on():
     votes = [[500_500_000_000, 499_500_000_000], [10**12, 0]]  # p_A just above 1/2, and near 1
     draws = Draws.from_counts(np.tile([90, 10], (2, 1)), votes, 4)

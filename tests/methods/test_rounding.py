@@ -138,11 +138,12 @@ def test_votes_and_shared_table_spend_alpha_together(monkeypatch, module):
 
     def for_table(law, draws, seed, error):
         spent["table"] = error
+        assert (draws, seed) == (200, 3)
         return table(law, draws, seed, error)
 
     monkeypatch.setattr(module, "vote_probabilities", for_votes)
     monkeypatch.setattr(module, "sampled_table", for_table)
     kind = {dual: dual.Dual, bilateral: bilateral.Bilateral}[module]
     draws = random_votes(3, 5, 1000)
-    kind(table_draws=200, table_share=SHARE).certify(draws, MixedNorm(0.5, 2.0), 0.01)
+    kind(table_draws=200, table_seed=3, table_share=SHARE).certify(draws, MixedNorm(0.5, 2.0), 0.01)
     assert spent == pytest.approx({"votes": 0.007, "table": 0.003})

@@ -77,6 +77,18 @@ def test_so_is_that_of_an_ensembles_member():
         form_of(Audited(network.eval(), {"classes": CLASSES}, PROBES, "theirs", False), FORM, CPU)
 
 
+def test_a_batch_is_filled_with_zeros_and_not_with_what_was_in_it_before():
+    form, seen = InferenceForm(audited(members(norm=True)[0]), FORM, CPU), []
+    network = form.network
+    form.network = lambda batch: seen.append(batch.clone()) or network(batch)
+    form(PROBES)
+    form(PROBES[:3])
+    assert [len(batch) for batch in seen] == [128, 128]
+    assert torch.equal(seen[1][:3], PROBES[:3])
+    assert seen[0][3:].any()
+    assert not seen[1][3:].any()
+
+
 def test_what_only_float32_shows_is_rounding():
     network = Rare(in_float32)
     form = InferenceForm(audited(network), FORM, CPU)

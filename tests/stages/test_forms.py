@@ -108,6 +108,16 @@ def test_where_memory_runs_out_batches_shrink(network, monkeypatch, problem):
     assert [f["batch"] for f in forms.ladder({**ASKED, "batch": 1008})] == [1008, 1008, 240, 48, 16]
 
 
+def test_where_no_batch_fits_into_memory_the_smallest_one_is_named(network, monkeypatch):
+    def full(self, images):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(InferenceForm, "__call__", full)
+    says = r"^memory runs out even in the smallest batches: precision float32, batch 16, compiled False: Out"
+    with pytest.raises(UserError, match=says):
+        forms.resolve(audited(network, SHAPE, 10), {**ASKED, "batch": 64, "compiled": False}, CPU)
+
+
 def test_what_no_form_can_mend_is_one_line(network, no_compiler):
     with pytest.raises(UserError, match=r"theirs: its output is \[16, 10\]; expected \[batch, 7\]"):
         forms.resolve(audited(network, SHAPE, 7), {**ASKED, "compiled": False}, CPU)
