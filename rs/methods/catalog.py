@@ -45,9 +45,10 @@ SWITCHES = {"noises": {"gaussian": {"exact": "rs.methods.noise.exact_gaussian:Ex
 EXTRAS = {"attacks": dict.fromkeys(("autoattack_l2", "autoattack_linf", "square_linf"), "attacks")}
 
 
-# The kinds of which our methods' answers are checked, too. The check of a noise takes as long as its draws,
-# and that of a network or a data set longer than their use.
-HELD = ("objectives", "certificates", "attacks")
+# The kinds of which our methods' answers are checked, too; of data sets, since other images can lie under the
+# names of one (Fashion-MNIST's files are called as MNIST's). The check of a noise takes as long as its draws,
+# and that of a network longer than its use.
+HELD = ("datasets", "objectives", "certificates", "attacks")
 
 
 def table(kind: str) -> dict[str, str]:
@@ -78,8 +79,8 @@ def find(kind: str, name: str, path: str | None = None) -> type:
 
 def build(kind: str, method: dict[str, Any]) -> Any:
     """The method object for `{"name": ..., hyperparameters}`. Keys of its use in a study are left out. Its
-    answers are checked (rs.methods.checked), but for those of our noises, networks and data sets (other than
-    a user's own images); and a plug-in's rigorous certificates (rs.methods.soundness).
+    answers are checked (rs.methods.checked), but for those of our noises and networks; and a plug-in's
+    rigorous certificates (rs.methods.soundness).
     """
     use = {key_of(f.name) for f in fields(USES[kind])} if kind in USES else set()
     switches = SWITCHES.get(kind, {}).get(method["name"], {})
@@ -88,7 +89,7 @@ def build(kind: str, method: dict[str, Any]) -> Any:
     parameters = {k: v for k, v in method.items() if k not in outside}
     cls = find(kind, method["name"], chosen)
     foreign = cls.__module__.partition(".")[0] != "rs"
-    if foreign or kind in HELD or _holds_own_images(kind, cls):
+    if foreign or kind in HELD:
         cls = checked_class(kind, method["name"], cls)
     try:
         made: Any = TypeAdapter(cls).validate_python(parameters)
@@ -112,11 +113,6 @@ def build_plug_ins(study: Study) -> None:
         for certificate in run.sections["certificates"]:
             if certificate["name"] in theirs:
                 build("certificates", certificate)
-
-
-def _holds_own_images(kind: str, cls: Any) -> bool:
-    """Whether it is a data set of ours whose images are the user's: the study states their shape."""
-    return kind == "datasets" and "shape" in {field.name for field in fields(cls)}
 
 
 def build_use(kind: str, method: dict[str, Any]) -> Any:

@@ -37,7 +37,7 @@ def checked_class(kind: str, name: str, cls: type) -> type:
 
 
 def _held(method: str, call: str, cls: Any, check: Callable[..., Wrong]) -> Any:
-    # what our data sets of a user's own images answer is the user's, and no line of code is to blame
+    # what our data sets answer lies in the user's files, and no line of code is to blame
     users = call == "load" and str(getattr(getattr(cls, call), "__module__", "")).partition(".")[0] == "rs"
 
     @functools.wraps(getattr(cls, call))

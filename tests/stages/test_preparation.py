@@ -15,6 +15,7 @@ import torch
 from tiny_images import load_split, outputs
 
 from rs.errors import UserError
+from rs.methods import catalog
 from rs.methods.data.digits import Digits
 from rs.methods.data.mnist import FILES, Mnist
 from rs.methods.interfaces import Split
@@ -165,6 +166,14 @@ def test_other_counts_than_mnists_are_refused_before_anything_is_written(small_m
     with pytest.raises(UserError, match=r"data mnist, train split: 20 images; expected 60000"):
         prepared(tmp_path / "out", "mnist", Mnist(), str(small_mnist[0]))
     assert not (tmp_path / "out").exists()
+
+
+def test_other_images_under_the_names_of_mnists_files_are_a_warning(small_mnist):
+    """Fashion-MNIST's files have the same names, sizes and headers."""
+    with pytest.warns(
+        RuntimeWarning, match="^dataset mnist: the training images have mean 0.49.* stated mean 0.13"
+    ):
+        catalog.build("datasets", {"name": "mnist"}).load(str(small_mnist[0]))
 
 
 @pytest.mark.parametrize("name", FILES)
