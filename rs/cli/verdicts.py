@@ -216,8 +216,15 @@ def claims_of(results: Iterable[StudyResults]) -> list[Row]:
 
 
 def _joint(found: list[Row]) -> Row:
-    """What several studies say of a claim: the verdict that says most, or that they contradict each other."""
-    first = min(found, key=lambda row: CLAIMS_SAYING_MOST.index(row["verdict"]))
+    """What several studies say of a claim: the verdict that says most, by the most measured conditions, or
+    that they contradict each other.
+    """
+
+    def order(row: Row) -> tuple[int, int]:
+        measured = sum(condition["value"] is not None for condition in row["conditions"])
+        return CLAIMS_SAYING_MOST.index(row["verdict"]), -measured
+
+    first = min(found, key=order)
     decided = {row["address"].partition("/")[0]: row["verdict"] for row in found}
     if not {"holds", "fails"} <= {*decided.values()}:
         return first
