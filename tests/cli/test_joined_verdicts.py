@@ -17,6 +17,13 @@ def number(study: str, status: str, **measured: Any) -> StudyResults:
     )
 
 
+def claim_of(study: str, verdict: str, *values: float | None) -> StudyResults:
+    """A claim with a condition for each value."""
+    head = {"id": "a", "paper": "P", "place": "p", "claim": "c", "settings": None, "verdict": verdict}
+    rows = [head | {"address": f"{study}/claims/a", "value": value} for value in values or (None,)]
+    return StudyResults([Path("gone.yaml")], "results", [], rows)
+
+
 def test_of_several_studies_the_best_measured_number_counts_whatever_its_verdict():
     """By the verdict, of many studies one would differ by chance, or for want of seeds."""
     weak = [
@@ -44,12 +51,7 @@ def test_of_several_studies_the_best_measured_number_counts_whatever_its_verdict
     ],
 )
 def test_studies_that_contradict_each_other_leave_a_claim_undecided(verdicts, joint):
-    results = []
-    for i, verdict in enumerate(verdicts):
-        head = {"id": "a", "paper": "P", "place": "p", "claim": "c", "settings": None, "verdict": verdict}
-        results.append(
-            StudyResults([Path("gone.yaml")], "results", [], [head | {"address": f"study{i}/claims/a"}])
-        )
+    results = [claim_of(f"study{i}", verdict) for i, verdict in enumerate(verdicts)]
     for order in (results, results[::-1]):
         (claim,) = claims_of(order)
         assert claim["verdict"] == joint
@@ -57,3 +59,13 @@ def test_studies_that_contradict_each_other_leave_a_claim_undecided(verdicts, jo
         assert (claim["settings"] is not None) is contradict
         if contradict:
             assert "holds in study" in claim["settings"]
+
+
+def test_of_studies_with_one_verdict_the_one_that_measured_most_stands_for_a_claim():
+    """A study that ran nothing of it, and is listed first, must not hide what another one found."""
+    measured = claim_of("measured", "not run", -1.3, None)
+    empty = claim_of("empty", "not run", None, None)
+    for order in ([empty, measured], [measured, empty]):
+        assert [claim["address"] for claim in claims_of(order)] == ["measured/claims/a"]
+    decided = claim_of("decided", "holds", None)
+    assert [claim["address"] for claim in claims_of([measured, decided])] == ["decided/claims/a"]

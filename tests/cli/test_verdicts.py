@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -127,17 +126,6 @@ def test_claims_that_are_mathematics_are_counted_apart():
     assert "Both claims that hold or fail are mathematics, each decided by a test." in text([], claims[:2])
     assert "All 3 claims that hold or fail are decided by trained networks." in text([], 3 * claims[2:3])
     assert "mathematics" not in page([], claims[3:], False)
-
-
-def test_of_studies_with_one_verdict_the_one_that_measured_most_stands_for_a_claim(folder):
-    """A study that ran nothing of a claim, and is listed first, must not hide what another one found."""
-    results = [each for each in everything() if each.claims]
-    measured = next(each for each in results if each.claims[0]["value"] is not None)
-    rows = [dict(row, verdict="not run") for row in measured.claims]
-    empty = [row | {"address": "other/claims/helps", "value": None} for row in rows]
-    for studies in ([empty, rows], [rows, empty]):
-        [claim] = claims_of(dataclasses.replace(measured, claims=claims) for claims in studies)
-        assert claim["address"] == rows[0]["address"]
 
 
 def test_what_a_paper_s_own_numbers_say_stands_beside_what_was_found(folder):
