@@ -241,10 +241,26 @@ def test_a_job_imports_its_own_verb_alone():
     assert not (LIBRARIES | {"rs.cli.verbs", "rs.plan.plan", "rs.study.study"}) & loaded
 
 
-@pytest.mark.parametrize("verb", ["", "status", "show", "ui", "why", "train", "list", "schema"])
-def test_help_and_small_verbs_are_understood_without_any_library(verb):
+LIGHT = [
+    "",
+    "status",
+    "show",
+    "ui",
+    "follow",
+    "verdicts",
+    "why",
+    "precision",
+    "rederive",
+    "train",
+    "list",
+    "schema",
+]
+
+
+@pytest.mark.parametrize("verb", LIGHT)
+def test_help_and_these_verbs_are_understood_without_any_library(verb):
     """Nobody waits for another verb's imports: neither for the help nor for a wrong argument."""
-    arguments = [verb, *{"why": ["STUDY/runs[0]"]}.get(verb, [])]
+    arguments = [verb, *{"why": ["STUDY/runs[0]"], "rederive": ["--list", "tables.yaml"]}.get(verb, [])]
     assert not loaded_by(arguments if verb else [], act=not verb) & (LIBRARIES | {"rs.plan.plan"})
 
 
