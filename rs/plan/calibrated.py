@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rs.errors import UserError
 from rs.provenance.files import ADVICE, read_json
+from rs.provenance.reading import is_number
 from rs.settings.limits import LARGEST
 from rs.settings.training import Calibrated
 
@@ -17,16 +18,22 @@ if TYPE_CHECKING:
 
 
 def read_calibration(path: Path) -> dict[str, Any]:
-    """The measurements of a calibrate job. Raises UserError where an epsilon is not the root of its rho."""
+    """The measurements of a calibrate job. Raises UserError where an epsilon is not the root of its rho.
+
+    Calibrations of older code lack the reading with reused noise.
+    """
     calibration = read_json(path)
-    for cost in ("with_noise", "without_noise"):
-        for key in (f"rho_{cost}", f"epsilon_{cost}"):
+    for cost in ("with_noise", "without_noise", "reused_noise"):
+        keys = (f"rho_{cost}", f"epsilon_{cost}")
+        if cost == "reused_noise" and not any(key in calibration for key in keys):
+            continue
+        for key in keys:
             if not isinstance(calibration, dict) or key not in calibration:
                 raise UserError(f"{path}: lacks {key}: not a calibration; {ADVICE}")
             value = calibration[key]
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+            if not is_number(value) or not 0 <= value < math.inf:
                 raise UserError(f"{path}: {key} is {value}; allowed finite numbers from 0; {ADVICE}")
-        rho, epsilon = calibration[f"rho_{cost}"], calibration[f"epsilon_{cost}"]
+        rho, epsilon = (calibration[key] for key in keys)
         if not math.isclose(epsilon, math.sqrt(rho), rel_tol=1e-9):
             raise UserError(f"{path}: epsilon_{cost} {epsilon:g} is not the root of {rho:g}; {ADVICE}")
     return dict(calibration)
@@ -35,8 +42,9 @@ def read_calibration(path: Path) -> dict[str, Any]:
 def calibrated_epsilon(path: Path, reference: str, cost: str, dimension: int) -> float:
     """The epsilon that another run's training refers to (`reference`: run and settings, as run/digest).
 
-    Raises UserError for the calibration of another run or of other settings, and for an epsilon above the
-    largest distance of two images of `dimension` coordinates in [0, 1].
+    Raises UserError for the calibration of another run or of other settings, for one without this reading of
+    the `cost`, and for an epsilon above the largest distance of two images of `dimension` coordinates in
+    [0, 1].
     """
     calibration = read_calibration(path)
     provenance = calibration.get("provenance")
@@ -47,6 +55,8 @@ def calibrated_epsilon(path: Path, reference: str, cost: str, dimension: int) ->
         or provenance.get("run", run) != run
     ):
         raise UserError(f"{path}: is not the calibration {reference}; {ADVICE}")
+    if f"epsilon_{cost}" not in calibration:
+        raise UserError(f"{path}: lacks epsilon_{cost}: calibrated by older code; {ADVICE}")
     largest = math.sqrt(dimension)
     far, epsilon = calibration["epsilon_without_noise"], float(calibration[f"epsilon_{cost}"])
     if far > largest or epsilon > LARGEST:

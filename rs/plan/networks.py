@@ -15,6 +15,7 @@ from rs.plan.sharing import NOT_IDENTITY, Sharing, imported_part, joined_part, t
 from rs.provenance.digests import digest, file_digest
 from rs.settings.training import Calibrated
 from rs.study import joined, refusals, sampling_refusals
+from rs.study.calibration_refusals import check_reading
 from rs.study.schema import class_of, method_schema, prune, section, study_section
 from rs.study.study import Run, Study
 
@@ -88,11 +89,10 @@ class Networks:
         objective, references = dict(part["objective"]), References()
         for parameter, value in objective.items():
             if isinstance(value, dict) and "calibrated" in value:
-                target, calibration = self._referred(run, parameter, value["calibrated"], (*above, run.label))
-                objective[parameter] = {
-                    "calibrated": f"{target.network}/{calibration.stem}",
-                    "cost": value.get("cost", Calibrated.cost),
-                }
+                cost = value.get("cost", Calibrated.cost)
+                referred = (value["calibrated"], cost, (*above, run.label))
+                target, calibration = self._referred(run, parameter, *referred)
+                objective[parameter] = {"calibrated": f"{target.network}/{calibration.stem}", "cost": cost}
                 references.calibrations[parameter] = calibration
         references.networks = self._parts(run, "objective", (*above, run.label))
         objective |= {key: part.network for key, part in references.networks.items()}
@@ -200,13 +200,14 @@ class Networks:
         planned.classes, planned.inputs = classes, planned.read_by(self.data_manifest)
 
     def _referred(
-        self, run: Run, parameter: str, label: str, above: tuple[str, ...]
+        self, run: Run, parameter: str, label: str, cost: str, above: tuple[str, ...]
     ) -> tuple[PlannedRun, Path]:
         """The run that a parameter refers to (with the same seed, or its only one), and its calibration."""
         place = ("runs", run.label, "objective", parameter)
         target = self._named(run, place, label, "calibrated: ")
         if target.sections["calibration"] is None:
             self.study.fail(place, f"calibrated: run {label!r} has no `calibration`")
+        check_reading(self.study, place, target, cost)
         planned = self.plan(target, above)
         assert planned.calibration is not None
         return planned, planned.calibration

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rs.settings.labels import attack_label, label_of
+from rs.study.calibration_refusals import check_reading
 from rs.study.paper_settings import Instrument, check_settings
 from rs.study.study import Run, Study
 
@@ -73,13 +74,16 @@ def check_published(study: Study) -> None:
                 study.fail((*place, "radii"), f"radius {radius:g} is not among report.radii")
         if entry["empirical_accuracy"] and entry["attack"] is None:
             study.fail((*place, "attack"), "name the attack of the empirical accuracies")
+        known_runs = [runs[label] for label in labels if label in runs]
+        for run in known_runs if entry["epsilon"] is not None else ():
+            if run.sections["calibration"] is not None:
+                check_reading(study, place, run, entry["cost"])
         attack = entry["attack"] if entry["empirical_accuracy"] else None
         by = Instrument(_certified(entry), attack, entry["epsilon"] is not None)
         check_settings(study, place, labels, entry, by)
         for number in _addresses(study, entry):
             if (other := seen.setdefault(number, i)) != i:
                 study.fail(place, f"prints what published[{other}] prints: {number}")
-        known_runs = [runs[label] for label in labels if label in runs]
         for kind, name in (("attacks", entry["attack"]), ("certificates", _certified(entry))):
             if name is not None:
                 _check_offered(study, place, known_runs, kind, name)

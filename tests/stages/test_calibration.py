@@ -190,6 +190,7 @@ def test_a_published_epsilon_names_its_reading(tiny, plan_of):
     rows = {"calibration": [{"label": "nal", "epsilon_without_noise": 0.5, "epsilon_without_noise_se": 0.01}]}
     entry = {"paper": "NAL", "table": "Table 1", "run": "nal", "epsilon": 0.34, "cost": "reused_noise"}
     tiny["published"] = [entry]
+    tiny["runs"]["nal"]["calibration"]["noise_in_cost"] = True
     study = plan_of(tiny).study
     assert beside(study, rows)[0]["status"] == "not run"  # calibrated before there was this reading
     rows["calibration"][0] |= {"epsilon_reused_noise": 0.35, "epsilon_reused_noise_se": 0.01}
