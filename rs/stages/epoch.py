@@ -57,13 +57,12 @@ def noisy_accuracy(
 
 @dataclass(frozen=True)
 class Begun:
-    """An epoch after `step` of its steps: the states of its generator and of the process's, sums of the
-    recorded scalars, seconds spent.
+    """An epoch after `step` of its steps: the state of its generator, sums of the recorded scalars, seconds
+    spent.
     """
 
     step: int
     draws: Tensor
-    chance: list[Tensor]
     totals: dict[str, Tensor]
     seconds: float
 
@@ -116,8 +115,8 @@ def run_epoch(
 
     It continues after `begun`, and hands its state to `save` every few minutes. `captured`, for steps that
     may become CUDA graphs, belongs to one training and is passed from epoch to epoch. A network that draws
-    itself (dropout) does so from the process's generators, which are seeded anew: in each of several
-    processes, which see different rows, differently.
+    itself (dropout) does so from the process's generators, which every step seeds anew: in each of several
+    processes, which see different rows, differently. So every process can continue at any step.
     """
     model.train()
     device = images.split.labels.device
@@ -129,11 +128,9 @@ def run_epoch(
     step = Step(model, objective, noise, optimizer, images, training.augmentation, draws, totals)
     anew = captured.epoch(derive_seed(seed, "train", 2, epoch)) if captured else contextlib.nullcontext()
     with chance.kept_chance(), anew:
-        chance.seeded(derive_seed(seed, "train", 4, epoch, distributed.rank()))
         started, done = time.perf_counter(), 0
         if begun:
             draws.set_state(begun.draws)
-            chance.resume(begun.chance, device)
             totals.update({name: total.to(device) for name, total in begun.totals.items()})
             started, done = started - begun.seconds, begun.step
         saved, rest = time.perf_counter(), order[done * training.batch_size :]
@@ -141,11 +138,11 @@ def run_epoch(
         if distributed.is_first():
             batches = inside(batches, steps, f"{label}, epoch {epoch + 1}", "steps", done)
         for number, batch in enumerate(batches, done):
+            chance.seeded(derive_seed(seed, "train", 4, epoch, distributed.rank(), number), device)
             _take(step, (epoch + number / steps) / training.epochs, batch, captured)
             now = time.perf_counter()
             if save and now - saved >= SECONDS_BETWEEN_CHECKPOINTS and number + 1 < steps:
-                states = draws.get_state(), chance.states(device)
-                save(Begun(number + 1, *states, totals, now - started))
+                save(Begun(number + 1, draws.get_state(), totals, now - started))
                 saved = time.perf_counter()
         return {name: float(total) / steps for name, total in totals.items()}
 

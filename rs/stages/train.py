@@ -1,11 +1,11 @@
 """One training loop for every objective: resident or streamed images, resumable to the bit, on one or more
 processes.
 
-Every epoch draws from generators seeded by (seed, epoch), and so does a network with dropout: a checkpoint
-between epochs needs no generator state, one inside an epoch (of a long one, every few minutes) keeps it. The
-objective sees float32 images and float32 logits; autocast is inside the network, and float32 is float32 on
-every device (no TF32): `precision: bfloat16` is the fast form. A step waits for nothing: sums of what is
-recorded stay on the device until the epoch ends.
+Every epoch draws from a generator seeded by (seed, epoch): a checkpoint between epochs needs no generator
+state, one inside an epoch (of a long one, every few minutes) keeps it. Every step seeds what a network with
+dropout draws from. The objective sees float32 images and float32 logits; autocast is inside the network, and
+float32 is float32 on every device (no TF32): `precision: bfloat16` is the fast form. A step waits for
+nothing: sums of what is recorded stay on the device until the epoch ends.
 """
 
 from __future__ import annotations

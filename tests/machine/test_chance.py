@@ -42,10 +42,8 @@ def test_every_gpus_generator_is_kept(monkeypatch):
     assert kept == [0, 1, 2]
 
 
-def test_chance_goes_on_from_where_it_was_found():
-    with chance.kept_chance():
-        states = chance.states(CPU)
-        first = torch.rand(3)
-        torch.manual_seed(7)
-        chance.resume(states, CPU)
-        assert torch.equal(torch.rand(3), first)
+def test_seeds_for_one_device_are_seeds_for_all():
+    chance.seeded(3)
+    first = drawn()
+    chance.seeded(3, CPU)
+    assert drawn() == first

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import copy
 import json
-import multiprocessing
-import time
-import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
 from digits_training import changed
 from PIL import Image
+from process_group import together as together  # a fixture
 from safetensors.torch import load_file
 from tiny_study import TINY, Workspace, write_study
 from torch import nn
@@ -39,16 +35,6 @@ CPU = torch.device("cpu")
 SPEC = changed(epochs=1, batch_size=480, optimizer={"learning_rate": 0.02})
 
 
-def _member(rank: int, count: int, folder: Path, act: Callable[[], Any]) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", f"file://{folder}/rendezvous", rank=rank, world_size=count)
-    try:
-        torch.save(act(), folder / f"result-{rank}.pt")
-    except BaseException:
-        (folder / f"error-{rank}").write_text(traceback.format_exc())
-        raise
-
-
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory) -> Workspace:
     """The tiny study with its data and one trained run. Nothing in it may be changed."""
@@ -57,26 +43,6 @@ def prepared(tmp_path_factory) -> Workspace:
     made.run(made.job("data"))
     made.run(made.job("train"))
     return made
-
-
-@pytest.fixture
-def together(tmp_path):
-    """Calls a function in two (or more) processes that form a group: what each of them returned."""
-
-    def call(act: Callable[[], Any], count: int = 2) -> list[Any]:
-        folder = tmp_path / f"group-{time.monotonic_ns()}"
-        folder.mkdir()
-        context = multiprocessing.get_context("fork")
-        members = [context.Process(target=_member, args=(i, count, folder, act)) for i in range(count)]
-        for member in members:
-            member.start()
-        for member in members:
-            member.join()
-        errors = [f.read_text() for f in sorted(folder.glob("error-*"))]
-        assert not errors, errors[0]
-        return [torch.load(folder / f"result-{i}.pt", weights_only=False) for i in range(count)]
-
-    return call
 
 
 @pytest.fixture

@@ -17,7 +17,10 @@ OTHERS |= {"epsilon_without_noise": 1.0, "provenance": {"run": "nal", "spec_dige
 @pytest.mark.parametrize(
     ("found", "problem"),
     [
-        ({"rho_reused_noise": 4.0, "epsilon_reused_noise": 4.0}, "epsilon_reused_noise 4 is not the root of 4"),
+        (
+            {"rho_reused_noise": 4.0, "epsilon_reused_noise": 4.0},
+            "epsilon_reused_noise 4 is not the root",
+        ),
         ({"rho_reused_noise": 4.0}, "lacks epsilon_reused_noise: not a calibration"),
         ({"epsilon_reused_noise": 2.0}, "lacks rho_reused_noise: not a calibration"),
         ({"rho_reused_noise": math.nan, "epsilon_reused_noise": math.nan}, "rho_reused_noise is nan"),

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from digits_training import SPEC, Killed, changed, metrics, same
 from digits_training import data as data  # fixtures
 from digits_training import fit as fit
+from process_group import together as together
 from torch import nn
 
 from rs.machine import progress
@@ -66,12 +70,20 @@ def test_a_training_killed_inside_an_epoch_continues_to_the_bit(fit, kill_at, ca
     assert sorted(p.name for p in killed.iterdir()) == ["model.json", "model.safetensors", "training.parquet"]
 
 
+class NumpyDropout(nn.Module):
+    """Dropout of whole images, from numpy's generator and Python's."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        kept = [np.random.random() < 0.5 and random.random() < 0.9 for _ in x]
+        return x * torch.tensor(kept).float()[:, None] if self.training else x
+
+
 @pytest.fixture
 def dropout(monkeypatch):
     """Networks draw at random while they train."""
 
     def built(model: Any, data: Any) -> nn.Module:
-        return nn.Sequential(nn.Identity(), nn.Flatten(), nn.Dropout(0.5), nn.Linear(64, 10))
+        return nn.Sequential(nn.Flatten(), nn.Dropout(0.5), NumpyDropout(), nn.Linear(64, 10))
 
     monkeypatch.setattr(checkpoints, "build_model", built)
 
@@ -91,6 +103,22 @@ def test_a_network_with_dropout_is_seeded_and_continues_to_the_bit(fit, kill_at,
         kill_at(None)
         assert same(whole, fit(f"killed {step}", changed(epochs=2)))
     assert not same(whole, fit("other", {**changed(epochs=2), "seed": 1}))
+
+
+def test_every_process_continues_with_draws_of_its_own(fit, kill_at, dropout, together):
+    """Not with those of the process that wrote the checkpoint, which drew for other images."""
+    spec = changed(epochs=1, batch_size=480)
+    together(lambda: fit("whole", spec))
+    kill_at(2)
+
+    def killed() -> None:
+        with contextlib.suppress(Killed):
+            fit("killed", spec)
+
+    together(killed)
+    kill_at(None)
+    folder, _ = together(lambda: fit("killed", spec))
+    assert same(folder.parent / "whole", folder)
 
 
 def test_a_broken_network_is_no_checkpoint(fit, tmp_path, kill_at, monkeypatch):
