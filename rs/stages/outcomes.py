@@ -2,10 +2,11 @@
 
 Radius 0 is the clean image. If a study or a method keeps broken images, images broken at a smaller radius are
 not attacked again: the larger ball holds the same point. A minimal attack is asked once; its point counts at
-the radii that reach it, and at smaller ones the clean image counts. The point lies so near the boundary that
-the judge, with fewer votes, may call it right. The image is then judged again farther out on the ray, up to
-`OUTWARDS` times its distance, and the first point that the judge calls wrong counts. `variants` are stronger
-versions of the attack on a few images, for comparison with it (rs.tables.attack_checks).
+the radii that reach it, and at smaller ones the clean image counts, as it does at all if it is already wrong.
+The point lies so near the boundary that the judge, with fewer votes, may call it right. The image is then
+judged again farther out on the ray, up to `OUTWARDS` times its distance, and the first point that the judge
+calls wrong counts. `variants` are stronger versions of the attack on a few images, for comparison with it
+(rs.tables.attack_checks).
 """
 
 from __future__ import annotations
@@ -162,8 +163,9 @@ def _reached(
     proposed = method.minimal(target.smoothed, target.x, target.y)
     nearest = _outwards(method, target, _judged(method, target, math.inf, proposed.images, proposed.steps))
     distance = size(nearest.images - target.x, method.norm).cpu()
+    right = ~clean.broken(target.y)  # a wrong image is its own nearest point, whatever the attack found
     for radius in radii:
-        within = distance <= radius * (1 + SLACK)
+        within = right & (distance <= radius * (1 + SLACK))
         chosen = within.reshape(-1, *[1] * (target.x.dim() - 1)).to(target.x.device)
         images = torch.where(chosen, nearest.images, target.x)
         votes = torch.where(within[:, None], nearest.votes, clean.votes)

@@ -66,6 +66,23 @@ def test_a_point_just_before_the_judges_boundary_is_moved_out():
     assert middle.broken(torch.zeros(5)).tolist() == [True, False, False, False, False]
 
 
+def test_an_image_that_is_wrong_without_attack_stays_wrong_at_every_radius():
+    """Of images at 0.6, 0.4 and 0 the judge calls the first two right, and what the attack makes of all."""
+
+    def votes(images, positions):
+        wrong = (images[:, 0, 0, 0] < 0.3) & (images[:, 0, 1, 1] < 0.3)
+        return torch.stack([~wrong, wrong], 1).long() * 100
+
+    x = torch.zeros(3, 1, 2, 2)
+    x[:, 0, 1, 1] = torch.tensor([0.6, 0.4, 0.0])
+    y, draws = torch.zeros(3).long(), [torch.Generator() for _ in x]
+    target = Target(Smoothed(None, None, draws), x, y, [0, 1, 2], SimpleNamespace(votes=votes))
+    found = outcomes(Nearest((0.4, 0.4, 0.4)), target, (0.0, 0.2, 0.4, 1.0), False)
+    assert [outcome.broken(y).tolist() for outcome in found] == [[False, False, True]] * 4
+    assert all(torch.equal(outcome.images[2], x[2]) for outcome in found)
+    assert float((found[-1].images - x)[0].norm()) == pytest.approx(0.4)
+
+
 def test_a_point_is_moved_out_by_two_fifths_at_most_and_stays_an_image():
     *_, whole = judged([0.36, 0.35])
     assert whole.broken(torch.zeros(2)).tolist() == [True, False]
