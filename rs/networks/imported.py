@@ -42,8 +42,12 @@ def build(imported: dict[str, Any], data_manifest: dict[str, Any]) -> nn.Module:
 
 
 def net_of(model: nn.Module) -> nn.Module:
-    """The network behind the normalisation."""
-    assert isinstance(model, nn.Sequential)
+    """The network behind the normalisation. Raises UserError where a plug-in's architecture is not of these
+    two.
+    """
+    if not isinstance(model, nn.Sequential):
+        built = f"architecture builds a {type(model).__name__}, not nn.Sequential(normalisation, network)"
+        raise UserError(f"{built}, as format cohen needs; allowed: format plain")
     rest = list(model)[1:]
     return rest[0] if len(rest) == 1 else nn.Sequential(*rest)
 

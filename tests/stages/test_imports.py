@@ -67,6 +67,16 @@ def test_a_network_that_was_never_trained_is_not_certified_in_silence(place, cap
         assert "by guessing" not in output
 
 
+def test_cohens_format_needs_an_architecture_with_normalisation_first(place, monkeypatch):
+    """A plug-in's may be any module."""
+    monkeypatch.setattr(entries, "build", lambda imported, data: torch.nn.Flatten())
+    form = {"weights": "cohen.pth", "format": "cohen", "normalization": "none"}
+    plan = plan_of(imported={"theirs": {**OWN, **form}})
+    execute(plan, "data")
+    with pytest.raises(UserError, match=r"builds a Flatten, not nn\.Sequential\(normalisation, network\)"):
+        execute(plan, "import")
+
+
 def test_normalisation_is_the_first_layer(place):
     data = {"shape": [1, 8, 8], "classes": 10, "mean": [0.3], "std": [0.4]}
     x = torch.rand(2, 1, 8, 8)
