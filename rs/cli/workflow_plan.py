@@ -1,4 +1,6 @@
-"""The plan of a starting Snakemake, and the sentences that it prints before its first job. No torch."""
+"""The plan of a starting Snakemake, or of one that has this workflow as a module, and the sentences that it
+prints before its first job. No torch.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +9,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from rs.plan import as_module, running_plans
+import yaml
+
+from rs.errors import UserError
+from rs.plan import running_plans
 from rs.plan.plan import Plan
+from rs.provenance.files import write_text
 from rs.study.study import Study
 
 
@@ -25,7 +31,7 @@ def plan_of(workflow: Any, config: dict[str, Any]) -> tuple[Plan, list[Path], di
     starts = workflow.is_main_process and not unlocks
     with running_plans.in_turn(starts) as record:
         if workflow.modifier.skip_configfile:
-            plan, files, overrides = as_module.plan_of(config, workflow.modifier)
+            plan, files, overrides = _of_a_module(config, workflow.modifier)
         else:
             here = Path.cwd()
             files = [Path(file) for file in workflow.overwrite_configfiles]
@@ -37,6 +43,25 @@ def plan_of(workflow: Any, config: dict[str, Any]) -> tuple[Plan, list[Path], di
     if starts:
         _settle(plan)
     return plan, files, overrides
+
+
+def _of_a_module(config: dict[str, Any], modifier: Any) -> tuple[Plan, list[Path], dict[str, Any]]:
+    """As plan_of, for Snakemake's `module NAME: config: ...`. The rules pass studies to their jobs as files,
+    and `rs status` and `rs clean` look for files: the study is written to results/<name>/study.yaml.
+
+    Raises UserError for a config that is no study, and for a module with a prefix: jobs hold the plan's
+    paths, while Snakemake renames only the paths of rules.
+    """
+    called = f"module {modifier.namespace}: config"
+    path = "results/data"
+    if str(modifier.path_modifier.modify(path)) != path:
+        raise UserError(f"module {modifier.namespace}: prefix: cannot be used; results lie in results/")
+    plan = Plan(Study([], config, called))
+    file = plan.folder / "study.yaml"
+    text = yaml.safe_dump(plan.study.text, sort_keys=False)
+    if not file.is_file() or file.read_bytes() != text.encode():
+        write_text(file, text)
+    return plan, [file], {}
 
 
 def _settle(plan: Plan) -> None:

@@ -5,25 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from test_misuse import X, logits, message_of
 
 import rs
 
-X = np.random.default_rng(0).random((4, 1, 8, 8), dtype=np.float32)
 TAKEN = (
     "loss, random_start, relative_step, samples, steps, radii, judge, keep_broken, seed, positions, source, "
     "progress"
 )
-
-
-def logits(images: torch.Tensor) -> torch.Tensor:
-    return images.flatten(1)[:, :3]
-
-
-def message_of(call) -> str:
-    with pytest.raises(rs.UserError) as caught:
-        call()
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 @pytest.mark.parametrize(

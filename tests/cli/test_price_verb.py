@@ -64,11 +64,6 @@ def test_prices_for_people(study, capsys):
     assert len(lines) == 4
 
 
-def test_an_unknown_gpu_is_one_line(study, capsys):
-    assert main(["price", "--study", study, "--gpu", "TPU"]) == 1
-    assert capsys.readouterr().err == "rs: --gpu TPU: not known; allowed H100, H200, A100, L40S, RTX4090\n"
-
-
 @pytest.mark.slow
 def test_what_a_network_costs_here_is_measured_once(study, capsys):
     found, errors = priced(capsys, study, "--gpu")

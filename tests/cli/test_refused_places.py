@@ -5,15 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from test_cli import refused
 
 from rs.cli.main import main
-
-
-def refused(arguments, capsys) -> str:
-    assert main(arguments) == 1
-    err = capsys.readouterr().err
-    assert err.count("\n") == 1
-    return err
 
 
 @pytest.mark.parametrize(

@@ -73,11 +73,6 @@ def test_a_noise_says_what_its_parameters_leave(tiny, plan_of, refusal, match, l
     assert plan_of(tiny).runs
 
 
-def test_the_distributional_certificate_is_for_gaussian_noise(tiny, refusal):
-    tiny |= {"certificates": [], "noise": LAPLACE, "distributional": {"images": {"max": 2}}}
-    assert "no theorem for noise laplace; it has for gaussian, none" in refusal(tiny)
-
-
 def test_unanimous_votes_are_the_most_under_some_noises():
     assert at_most_unanimous("cohen", GAUSSIAN)
     assert at_most_unanimous("tcertify", GAUSSIAN)
