@@ -25,15 +25,9 @@ TAKEN = (
         ),
         ({"radii": []}, "attack: radii"),
         ({"radii": [-1.0]}, "attack: radii: [-1.0]: give a list"),
-        ({"judge": 0}, "attack: judge"),
         ({"judge": "none"}, "attack: judge"),
         ({"stepss": 3}, "attack: stepss: no such parameter (did you mean steps?)"),
         *(({k: 3}, f"attack: {k}: no such parameter; allowed: {TAKEN}") for k in ("checks", "certificate")),
-        (
-            {"compiled": True},
-            "attack: compiled: no such parameter; compiled is a keyword of rs.smooth; allowed",
-        ),
-        ({"label": "x"}, f"attack: label: no such parameter; allowed: {TAKEN}"),
         ({"eps": 0.5}, "attack: eps: no such parameter (did you mean radii?); allowed"),
         (
             {"batch_size": 8},

@@ -22,21 +22,12 @@ import rs
         (lambda: certify(num_samples=9), "num_samples: no such parameter (did you mean n?)"),
         (lambda: certify(n_samples=9), "n_samples: no such parameter (did you mean n?)"),
         (lambda: certify(N0=9), "N0: no such parameter (did you mean n0?)"),
-        (lambda: certify(alhpa=0.1), "alhpa: no such parameter (did you mean alpha?)"),
         (
             lambda: certify(batch_size=8),
             "batch_size: no such parameter; batch is a keyword of rs.smooth; allowed",
         ),
         (lambda: certify(sigma=0.5), "sigma: no such parameter; sigma is a keyword of rs.smooth; allowed"),
-        (
-            lambda: certify(precision="bfloat16"),
-            "precision: no such parameter; precision is a keyword of rs.smooth",
-        ),
         (lambda: rs.smooth(logits, noise_sd=1), "(did you mean sigma?); allowed: exact, sigma, seed, device"),
-        (
-            lambda: rs.smooth(logits, batch_size=8),
-            "smooth: batch_size: no such parameter (did you mean batch?)",
-        ),
         (lambda: rs.smooth(logits, sigma=1, N=9), "N: no such parameter; n is a keyword of certify; allowed"),
         (lambda: rs.smooth(logits, 0.25), "noise: 0.25: give a name, .*; its level is a keyword: sigma=0.25"),
         (
