@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, special
 
-from rs.errors import UserError
 from rs.methods.certificates.bilateral import Bilateral, exact_radius
 from rs.methods.certificates.divergence_table import sampled_table
 from rs.methods.certificates.dual import Dual
@@ -17,7 +16,6 @@ from rs.methods.certificates.radius_table import radius_table
 from rs.methods.certificates.ratio_laws import SphericalLaw, SupNormLaw
 from rs.methods.noise.gaussian import Gaussian
 from rs.methods.noise.mixed_norm import MixedNorm
-from rs.methods.noise.none import NoNoise
 from rs.methods.noise.spherical import Spherical
 from rs.methods.noise.sup_norm import SupNorm
 from rs.statistics.bounds import clopper_pearson_lower, largest_upper
@@ -186,11 +184,3 @@ def test_radii_scale_with_sigma(noise):
     four = certificate.certify(votes, type(noise)(2.0, noise.k), 0.001).radius
     assert np.allclose(4 * one, four, rtol=1e-12)
     assert np.all(one > 0)
-
-
-def test_abstains_and_refuses():
-    found = Bilateral().certify(draws([100, 100, 0, 0], [90, 110, 0, 0]), Spherical(0.5, 2.5), 0.001)
-    assert np.array_equal(found.prediction, [-1, -1])
-    assert np.array_equal(found.radius, [0, 0])
-    with pytest.raises(UserError, match="no theorem for noise none"):
-        Bilateral().certify(draws([100, 1, 0, 0]), NoNoise(), 0.001)

@@ -17,7 +17,6 @@ from rs.methods.models.digits_cnn import DigitsCnn
 from rs.methods.models.layers import Normalize
 from rs.methods.models.lenet import LeNet
 
-GIVEN = [(name, shape) for name, cls in ALL.items() for shape in cls.shapes]
 # Smaller than 224x224 keeps the tests short: ImageNet's network averages whatever size is left.
 SMALL = {name: min(cls.shapes[0], (3, 32, 32)) for name, cls in ALL.items()}
 WITHOUT_NORM = {"lenet", "nal_cnn", "stn_cifar", "stn_mnist"}
@@ -88,13 +87,6 @@ def test_option_b_costs_2752_parameters_more_than_the_paper():
 
 
 # --- what every architecture does ---
-
-
-@pytest.mark.parametrize(("name", "shape"), GIVEN)
-def test_every_shape_gives_logits(name, shape):
-    with torch.device("meta"):
-        model = build(name, shape, classes=7)
-        assert model(torch.empty(3, *shape)).shape == (3, 7)
 
 
 @pytest.mark.slow

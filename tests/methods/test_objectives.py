@@ -67,28 +67,6 @@ def test_stability_is_clean_loss_plus_soft_cross_entropy_with_gradient_through_b
     check(Stability(gamma=0.8, samples=2), formula)
 
 
-@pytest.mark.parametrize("noise_in_cost", [True, False])
-def test_nal_is_algorithm_1(noise_in_cost):
-    gamma, eta = 0.6, 0.3
-
-    def formula(model, x0, y, draw):
-        x = x0
-        for _ in range(3):
-            z = draw(2)
-            x = x.detach().requires_grad_()
-            value = 0.0
-            for j in range(2):
-                moved = x + z[:, j] - x0 if noise_in_cost else x - x0
-                loss = F.cross_entropy(model(x + z[:, j]), y, reduction="sum")
-                value = value + (loss - gamma * moved.square().sum()) / 2
-            x = (x + eta * torch.autograd.grad(value, x)[0]).detach()
-        z = draw(2)
-        return sum(F.cross_entropy(model(x + z[:, j]), y) for j in range(2)) / 2
-
-    objective = Nal(steps=3, samples=2, gamma=gamma, step_size=eta, noise_in_cost=noise_in_cost)
-    check(objective, formula)
-
-
 # --- limit cases --------------------------------------------------------------------------------------------
 
 
@@ -103,10 +81,6 @@ def test_nal_with_a_large_penalty_and_no_noise_in_the_cost_is_gaussian():
         NOISE.sample((BATCH, 3, 2, 2, 2), source)
     gaussian, _ = GaussianTraining(samples=3).loss(model, x, y, NOISE, source, 0.0)
     torch.testing.assert_close(nal, gaussian, rtol=1e-7, atol=0)
-
-
-def test_nal_without_steps_is_gaussian():
-    same(Nal(steps=0, samples=3), GaussianTraining(samples=3))
 
 
 def test_without_noise_the_objectives_are_their_noise_free_methods():

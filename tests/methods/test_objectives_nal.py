@@ -96,6 +96,7 @@ def test_with_one_reused_noise_the_distance_of_eq_8_is_the_gradient_over_2_gamma
 
 def test_the_readings_agree_without_noise_and_where_no_step_is_taken():
     same(Nal(redraw=False), Nal(), noise=NoNoise())
-    same(Nal(steps=0, samples=3, redraw=False), GaussianTraining(samples=3))
+    for redraw in (True, False):
+        same(Nal(steps=0, samples=3, redraw=redraw), GaussianTraining(samples=3))
     # under a large penalty the reading without noise of its own trains on the images themselves
     same(Nal(samples=1, gamma=1e6, redraw=False), Clean())

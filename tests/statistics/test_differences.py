@@ -111,12 +111,3 @@ def test_one_bad_entry_of_an_array_is_refused():
             upper(*counts, 0.1)
     with pytest.raises(ValueError, match="strictly between 0 and 1"):
         upper(1, 0, 9, [0.1, 1.0])
-
-
-def test_wrong_input():
-    for alpha in (0.0, 1.0, np.nan):
-        with pytest.raises(ValueError, match="strictly between 0 and 1"):
-            upper(1, 0, 2, alpha)
-    for counts in ((-1, 0, 2), (0, -1, 2), (2, 1, 2), (0, 0, 0)):
-        with pytest.raises(ValueError, match="together at most the trials"):
-            upper(*counts, 0.1)

@@ -81,12 +81,6 @@ def test_comparisons_take_the_interval_of_equal_values():
     assert standard_error([0.1] * 3) == 0
 
 
-def test_students_interval_at_few_images():
-    """By hand: mean 2, standard deviation 1, t(0.975, 2 degrees) = 4.302653."""
-    mean, low, high = t_interval([1.0, 2.0, 3.0])
-    assert (mean, low, high) == pytest.approx((2.0, 2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5))
-
-
 def test_standard_errors_and_ends_of_another_column():
     found = mean_of([row(epsilon=0.5, epsilon_se=0.1)], "epsilon", confidence=0.9)
     assert found.side.high == pytest.approx(0.5 + 0.1 * stats.norm.ppf(0.95))
