@@ -30,17 +30,12 @@ AT = {"metric": "certified_accuracy", "radii": [0.25]}
             {**PAIR, "metric": "accuracy"},
             ".metric: 'accuracy' is no metric; allowed: acr, certified_accuracy",
         ),
-        ({**PAIR, "metric": "distributionl.loss"}, ".metric: 'distributionl.loss' is no metric"),
         ({**PAIR, "metric": "epsilon"}, ".metric: gaussian has no calibration"),
         ({**PAIR, "metric": "certified_accuracy"}, ".radii: lacks the radii of certified_accuracy"),
         ({**PAIR, "radii": [0.25]}, ".radii: acr is at no radius"),
         (
             {**PAIR, **AT, "radii": [0.3]},
             ".radii: radius 0.3 is not among those of report.radii; allowed: 0, 0.25, 0.5",
-        ),
-        (
-            {"crosses": ["nal", "gaussian"], "metric": "certified_accuracy", "small": 0.25, "large": 0.3},
-            ".large: radius 0.3 is not among those of report.radii; allowed: 0, 0.25, 0.5",
         ),
         ({**PAIR, **AT, "certificate": "renyi"}, ".certificate: nal has no certificate labelled 'renyi'"),
         ({**PAIR, **AT, "metric": "empirical_accuracy"}, ".attack: nal has no attack labelled None"),
@@ -53,7 +48,6 @@ AT = {"metric": "certified_accuracy", "radii": [0.25]}
         ({"impossible": "my word"}, ".impossible: 'my word': must be a string that matches ^"),
         ({**PAIR, "about": "images"}, ".about: 'images'; allowed: networks, methods"),
         ({"proven": "tests/no_such_test.py"}, ".proven: tests/no_such_test.py is not in /"),
-        ({"impossible": "docs/nowhere.md"}, ".impossible: docs/nowhere.md is not in /"),
         ({"proven": "tests/methods"}, ".proven: tests/methods is not in /"),
         (
             {"proven": "tests/test_house.py::test_x"},
@@ -67,7 +61,6 @@ AT = {"metric": "certified_accuracy", "radii": [0.25]}
         ({"equivalent": {"run": "nal", "attack": "pgd"}, "than": "nal"}, ".equivalent: nal is compared with"),
         ({"worse": {"run": "nal", "smoothing": "gaussian"}, "than": "nal"}, ".worse: nal is compared with"),
         ({"ratio": ["gaussian", "gaussian"], "at_most": 2}, ".ratio: gaussian is compared with itself"),
-        ({"difference": ["nal", "nal"], "at_most": 2}, ".difference: nal is compared with itself"),
         ({"trend": ["nal", "gaussian", "nal"]}, ".trend: nal is compared with itself"),
         (
             {"crosses": ["nal", "nal"], "small": 0, "large": 0.25, "metric": "certified_accuracy"},
@@ -83,8 +76,6 @@ AT = {"metric": "certified_accuracy", "radii": [0.25]}
             ".at_most: 1 decides nothing, since every value of certified_accuracy is at least 0 and at most 1"
             "; allowed: at least 0 and below 1",
         ),
-        ({"value": "nal", **AT, "at_least": 1.1}, ".at_least: 1.1 decides nothing, "),
-        ({"value": "nal", "metric": "rho", "at_least": 0}, ".at_least: 0 decides nothing, "),
         ({"value": "nal", "metric": "distributional.loss", "at_most": -1}, ".at_most: -1 decides nothing, "),
         ({"difference": ["nal", "gaussian"], **AT, "at_least": -1}, ".at_least: -1 decides nothing, "),
         (

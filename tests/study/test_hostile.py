@@ -72,18 +72,13 @@ def test_aliases_that_a_study_really_uses_are_read(tiny, plan_of):
             {"n": 10**12},
             "sampling.n: 1000000000000: must be a whole number at least",
         ),
-        ("sampling", {"n": 1e39}, "sampling.n: 1e+39: must be a whole number"),
         ("sampling", {"n": 10**9, "block": 1}, "sampling.block: 1: 2 shards of images and 1000000000 blocks"),
-        ("noise", {"name": "gaussian", "sigma": 1e200}, "noise.sigma: 1e+200: must be 0 or a number"),
         ("noise", {"name": "gaussian", "sigma": 1e-200}, "noise.sigma: 1e-200: must be 0 or a number"),
         ("noise", {"name": "spherical", "sigma": 1, "k": 1e12}, "noise.k: 1000000000000: must be a number"),
         ("seeds", list(range(60_000)), "more than 50000 values, with aliases written out"),
-        ("seeds", list(range(2000)), "seeds: 2000 entries; at most 1000"),
         ("report", {"radii": [0.001 * i for i in range(2000)]}, "report.radii: 2000 entries; at most 1000"),
         ("attacks", 101 * [{"name": "pgd_l2", "radii": [1]}], "attacks: 101 entries; at most 100"),
         ("runs", {f"r{i}": {} for i in range(5001)}, "runs: 5001 entries; at most 5000"),
-        ("training", {"epochs": 10**9}, "training.epochs: 1000000000: must be a whole number"),
-        ("active", 5001 * ["gaussian"], "active: 5001 entries; at most 5000"),
     ],
 )
 def test_numbers_and_lists_beyond_their_meaning_are_refused(tiny, refusal, key, value, says):
@@ -99,10 +94,6 @@ def test_numbers_and_lists_beyond_their_meaning_are_refused(tiny, refusal, key, 
             "sweep: 1000000 runs; at most 10000",
         ),
         ({"noise." + 50 * "a.": [1]}, "unknown key; allowed: noise."),
-        (
-            {"noise.sigma": [0.001 * i for i in range(1001)]},
-            "sweep.product.noise.sigma: 1001 entries; at most",
-        ),
     ],
 )
 def test_sweeps_that_nobody_can_run_are_refused(tiny, refusal, sweep, says):

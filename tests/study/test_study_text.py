@@ -67,17 +67,11 @@ def test_a_study_with_such_a_label_is_one_line_of_the_command(tmp_path, tiny, ca
     assert "runs: on\n" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("name", "says"),
-    [
-        ("a" * 300, "300 characters; at most 200"),
-    ],
-)
-def test_a_study_is_named_as_a_folder_can_be(tiny, refusal, name: str, says: str) -> None:
-    tiny["name"] = name
+def test_a_study_is_named_as_a_folder_can_be(tiny, refusal) -> None:
+    tiny["name"] = "a" * 300
     message = refusal(tiny)
     assert ": name: " in message
-    assert says in message
+    assert "300 characters; at most 200" in message
     assert len(message) < 300
 
 
