@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pytest
 import yaml
 
 from rs.provenance.files import write_table
@@ -42,8 +43,10 @@ def rows(**shares: float) -> dict[str, Any]:
     return {"certified_accuracy": found}
 
 
-def make_two_studies(tiny: dict[str, Any]) -> None:
-    """In the working directory: `one`, whose tables are there, and `two`."""
+@pytest.fixture
+def folder(tmp_path: Path, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory, with `one`, whose tables are there, and `two`."""
+    monkeypatch.chdir(tmp_path)
     Path("Snakefile").touch()
     Path("config").mkdir()
     for name in ("one", "two"):
@@ -57,3 +60,4 @@ def make_two_studies(tiny: dict[str, Any]) -> None:
         data = {column: [row.get(column) for row in found] for column in columns}
         provenance = {"spec": {"study": "one", "table": name}, "files": ["config/one.yaml"]}
         write_table(Path("results/one/tables") / f"{name}.parquet", pa.table(data), provenance)
+    return tmp_path
