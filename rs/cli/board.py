@@ -11,8 +11,9 @@ import argparse
 import itertools
 from pathlib import Path
 
-from rs.cli.compare import CONTESTANT, MOST, NAMED, add_choices, find
+from rs.cli.compare import CONTESTANT, MOST, NAMED, add_choices, files_read, find
 from rs.cli.compared_text import short_names
+from rs.cli.options import refuse_inputs
 from rs.errors import UserError
 from rs.report.board import write_board
 from rs.tables.comparisons import PairSettings, compare
@@ -29,14 +30,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    if args.out.is_dir() or not args.out.parent.is_dir():
+        raise UserError(f"board: --out {args.out}: must be a file in an existing folder")
+    refuse_inputs("board: --out", args.out, files_read(args.contestants))
     contestants, radii = find(args)
     lacks = [c.name for c in contestants if c.certified is None]
     if lacks:
         raise UserError(f"board: {lacks[0]}: has no certified radii")
     if len(contestants) > MOST:
         raise UserError(f"board: {len(contestants)} contestants; at most {MOST} on one page")
-    if args.out.is_dir() or not args.out.parent.is_dir():
-        raise UserError(f"board: --out {args.out}: must be a file in an existing folder")
     refuse_other_norms(contestants)
     settings = PairSettings(radii)
     pairs = compare((a, b, settings) for a, b in itertools.combinations(contestants, 2))

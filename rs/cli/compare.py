@@ -162,6 +162,15 @@ def find(args: argparse.Namespace) -> tuple[list[Contestant], list[float]]:
     return list(contestants.values()), radii or [float(r) for r in Report().radii]
 
 
+def files_read(names: list[str]) -> list[Path]:
+    """The files that contestants are read from: studies, overlays, logs, tables of `rs certify --model`."""
+    found: list[Path] = []
+    for name in names:
+        file, _ = at_sigma(name)
+        found += parse(name)[0] or [file / IMAGES if file.is_dir() else file]
+    return found
+
+
 def _place(files: list[Path]) -> tuple[str, ...]:
     return tuple(str(file.resolve()) for file in files)
 

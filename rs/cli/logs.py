@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from rs.cli.options import refuse_inputs
 from rs.cli.plans import plan_of
 from rs.errors import UserError, plural
 from rs.provenance.code import code_digest
@@ -65,6 +66,8 @@ def import_logs(args: argparse.Namespace) -> None:
     logs: dict[Path, Log] = {}
     faults: list[UserError] = []
     paths = list(dict.fromkeys(found_logs(args.files)))
+    if args.out:
+        refuse_inputs("import-log: --out", args.out, paths)
     for path in paths:
         try:
             logs[path] = read_log(path)
@@ -150,6 +153,7 @@ def export_log(args: argparse.Namespace) -> None:
     check_name(args.out, "export-log: --out")
     plan = plan_of(args)
     study = plan.study.files[0]
+    refuse_inputs("export-log: --out", args.out, plan.study.files)
     runs = {planned.run.seed: planned for planned in plan.labelled(args.run)}
     planned = _only(f"{study}: runs.{args.run}", "--seed", runs, args.seed)
     noises = {describe(o.noise): o.certified for o in planned.observations if o.certified}

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
+
+from rs.errors import UserError
+
+
+def refuse_inputs(option: str, out: Path, read: Iterable[Path]) -> None:
+    """Raises UserError where the file to write is one of the files that the verb reads: it would be lost."""
+    if out.resolve() in {file.resolve() for file in read}:
+        raise UserError(f"{option} {out}: is one of the files to read, which it would replace; name another")
 
 
 def list_options(parser: argparse.ArgumentParser) -> None:

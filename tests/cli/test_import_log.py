@@ -63,6 +63,16 @@ def test_the_name_of_the_table_says_its_form(capsys: pytest.CaptureFixture[str])
     assert (printed.out, printed.err) == ("", "rs: import-log: --out t.xlsx: must end in .parquet or .csv\n")
 
 
+def test_a_table_does_not_replace_a_log_that_it_is_made_of(capsys: pytest.CaptureFixture[str]) -> None:
+    log = Path("log.tsv").rename("log.csv").read_text()
+    assert main(["import-log", "./log.csv", "--out", "log.csv"]) == 1
+    line = (
+        "rs: import-log: --out log.csv: is one of the files to read, which it would replace; name another\n"
+    )
+    assert capsys.readouterr() == ("", line)
+    assert Path("log.csv").read_text() == log
+
+
 def test_a_folder_is_read_and_what_holds_no_image_is_named_last(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

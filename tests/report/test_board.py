@@ -118,6 +118,8 @@ def test_what_no_proof_covers_is_known_of_runs_and_nothing_of_a_log(
         (["missing.tsv"], "missing.tsv"),
         (["{log}", "--out", "{folder}"], "must be a file in an existing folder"),
         (["{log}", "--out", "{folder}/none/board.html"], "must be a file in an existing folder"),
+        (["{log}@0.5", "--out", "{folder}/../{folder.name}/a.tsv"], "is one of the files to read"),
+        (["{folder}/s.yaml+{folder}/o.yaml:a", "--out", "{folder}/o.yaml"], "is one of the files to read"),
     ],
 )
 def test_bad_arguments_are_one_line(
@@ -129,3 +131,4 @@ def test_bad_arguments_are_one_line(
     error = capsys.readouterr().err
     assert problem in error
     assert error.count("\n") == 1
+    assert path.read_text().startswith("idx")

@@ -64,6 +64,10 @@ def test_export_log_writes_what_was_certified(place, capsys):
     execute(plan, "data", "import", "sample", "certify")
     assert main(command) == 1
     assert "give one with --certificate; it has cohen, tcertify" in capsys.readouterr().err
+    study = Path("study.yaml").read_text()
+    assert main([*command[:-1], "study.yaml"]) == 1
+    assert "--out study.yaml: is one of the files to read" in capsys.readouterr().err
+    assert Path("study.yaml").read_text() == study
     assert main([*command, "--certificate", "cohen"]) == 0
     frame = pd.read_parquet(plan.runs[0].observations[0].certified).query("certificate == 'cohen'")
     log = read_log(Path("out.tsv"))
