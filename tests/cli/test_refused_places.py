@@ -1,4 +1,4 @@
-"""Places that the system does not let a verb look at, read or write: one line that names the place."""
+"""Places that the system does not let a verb look at, read or write, and empty arguments: one line."""
 
 from __future__ import annotations
 
@@ -43,3 +43,21 @@ def test_a_file_that_only_the_code_misses_is_no_bad_input(monkeypatch):
     monkeypatch.setattr("rs.cli.listing.list_methods", lambda _: Path("not there").read_text())
     with pytest.raises(FileNotFoundError):
         main(["list"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["train", "--study", "s.yaml", "--run", ""], "--run"),  # all runs, if it were left out
+        (["train", "--study", "s.yaml", "--run="], "--run"),
+        (["price", "--study", "s.yaml", ""], "--study"),
+        (["papers", "--out", ""], "--out"),  # pages in the working directory
+        (["verdicts", "--paper", ""], "--paper"),
+        (["why", ""], "why"),
+        ([""], "rs"),
+    ],
+)
+def test_an_empty_argument_as_of_an_unset_variable_is_refused(arguments, named, capsys, monkeypatch):
+    monkeypatch.setattr("rs.cli.main.act", lambda _: pytest.fail("has begun"))
+    line = refused(arguments, capsys)
+    assert line == f"rs: {named}: an empty argument; give it a value, or leave it out\n"
