@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ def chain(address: str) -> Iterator[str]:
     plan, tables, folder = _study(name, address)
     named = [file.as_posix() for file in plan.study.files]
     if cell := CELL.fullmatch(rest):
-        yield from _row(plan, tables, folder, cell[1], int(cell[2]), address)
+        yield from _evidence(plan, tables, folder, [cell.groups()], address)
     else:
         rows = [row for key in ("published", "claims") for row in tables[key] if row["address"] == address]
         if not rows:
@@ -59,12 +59,18 @@ def chain(address: str) -> Iterator[str]:
             near = difflib.get_close_matches(address, known, 3, 0.5) or sorted(set(known))[:3]
             hint = f"of its {len(set(known))}, near: {', '.join(near)}" if known else "it states none"
             raise UserError(f"{address}: {name} has no such number, claim or row TABLE[N]; {hint}")
+        rows.sort(
+            key=lambda row: row.get("condition_verdict") != row.get("verdict")
+        )  # what decides it, first
         yield from _sentence(plan.study, rows)
+        if all(row.get("counted") == "theory" for row in rows):
+            yield from _decided_by(rows)
+            return
         not_run = "not run" in (rows[0].get("status"), rows[0].get("verdict"))
         if not_run and (obstacle := within_reach.obstacle(plan.study, address)):
             yield f"  running this study does not decide it: {obstacle}. Studies that do: rs papers"
-        for cell in CELL.finditer(", ".join(str(row["evidence"] or "") for row in rows)):
-            yield from _row(plan, tables, folder, cell[1], int(cell[2]), address)
+        cells = CELL.findall(", ".join(str(row["evidence"] or "") for row in rows))
+        yield from _evidence(plan, tables, folder, cells, address)
     if folder is None:
         yield from diverged.sentences(plan)
         yield f"not run: {price.sentence(plan) or 'only its tables are missing'}"
@@ -114,17 +120,24 @@ def _sentence(study: Study, rows: list[Row]) -> Iterator[str]:
         return
     at = "" if first["radius"] is None else f" at {first['radius']:g}"
     yield f"{first['paper']}, {first['table']}: {first['metric']}{at} is printed as {first['printed']}"
+    yield f"  verdict: {verdict_words(first)}"
     if first["reproduced"] is not None:
         yield f"  reproduced: {first['reproduced']:.6g} {_ends(first)}"
-    yield f"  verdict: {verdict_words(first)}"
 
 
 def _conditions(rows: list[Row]) -> Iterator[str]:
     for row in rows:
         at = "" if row["radius"] is None else f" at {row['radius']:g}"
         value = "" if row["value"] is None else f" = {row['value']:.4g} {_ends(row)}"
-        verdict = f"{row['condition_verdict']} ({row['counted']}) {row['evidence'] or ''}"
-        yield f"  {row['condition']}{at}{value}: {verdict}".rstrip()
+        basis = f"({row['counted']}) {row['evidence'] or ''}"
+        yield f"  {row['condition_verdict']}: {row['condition']}{at}{value} {basis}".rstrip()
+
+
+def _decided_by(rows: list[Row]) -> Iterator[str]:
+    """How a claim that no network decides is decided again; pages are read."""
+    tests = [row["evidence"] for row in rows if ".py" in row["evidence"]]
+    if tests:
+        yield f"decide it again: python -m pytest {' '.join(dict.fromkeys(tests))}"
 
 
 def _ends(row: Row) -> str:
@@ -132,9 +145,26 @@ def _ends(row: Row) -> str:
     return f"[{low}, {high}]"
 
 
-def _row(
-    plan: Plan, tables: dict[str, Any], folder: Path | None, table: str, index: int, address: str
+def _evidence(
+    plan: Plan, tables: dict[str, Any], folder: Path | None, cells: Iterable[tuple[str, ...]], address: str
 ) -> Iterator[str]:
+    """The rows of the tables, then each run of theirs once, with all files that these rows come from."""
+    rows = [(table, _row(plan, tables, table, int(index), address)) for table, index in dict.fromkeys(cells)]
+    for (table, index), (_, row) in zip(dict.fromkeys(cells), rows, strict=True):
+        shown = ", ".join(
+            f"{k} {v:.6g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items() if v is not None
+        )
+        yield f"row {table}[{index}]: {shown[:600]}"
+    nothing = dict.fromkeys(TABLES["provenance"].columns)  # rows that no file held lack empty columns
+    for planned in plan.runs:
+        own = [(table, row) for table, row in rows if _is_of(planned, row)]
+        sources = [nothing | files for files in tables.get("provenance", []) if files["run"] == planned.id]
+        if own:
+            made_from = [files for files in sources if any(behind(*of, files) for of in own)]
+            yield from _run(planned, folder, made_from)
+
+
+def _row(plan: Plan, tables: dict[str, Any], table: str, index: int, address: str) -> Row:
     if table not in tables:
         raise UserError(
             f"{address}: {plan.study.name} has no table {table}; allowed: {', '.join(sorted(tables))}"
@@ -142,19 +172,14 @@ def _row(
     if not 0 <= index < len(tables[table]):
         rows = len(tables[table])
         raise UserError(f"{address}: table {table} has {plural(rows, 'row')}, numbered from 0")
-    row = tables[table][index]
-    shown = ", ".join(
-        f"{k} {v:.6g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items() if v is not None
-    )
-    yield f"row {table}[{index}]: {shown[:600]}"
+    found: Row = tables[table][index]
+    return found
+
+
+def _is_of(planned: PlannedRun, row: Row) -> bool:
+    """Whether a row is about this run: it names the run, or only its label, as rows over seeds do."""
     labels = {row.get(key) for key in ("label", "a", "b")} - {None}
-    nothing = dict.fromkeys(TABLES["provenance"].columns)  # rows that no file held lack empty columns
-    for planned in plan.runs:
-        if planned.id == row.get("run") or ("run" not in row and planned.run.label in labels):
-            sources = [
-                nothing | files for files in tables.get("provenance", []) if files["run"] == planned.id
-            ]
-            yield from _run(planned, folder, [files for files in sources if behind(table, row, files)])
+    return planned.id == row.get("run") or ("run" not in row and planned.run.label in labels)
 
 
 def behind(table: str, row: Row, files: Row) -> bool:

@@ -136,7 +136,7 @@ def test_what_a_paper_s_own_numbers_say_stands_beside_what_was_found(folder):
     why = list(chain("two/claims/helps"))
     assert why[-4:-2] == [
         "  by the paper's own numbers: fails",
-        "  certified accuracy of nal better than gaussian at 0.25 = -0.1 [-0.2, 0]: fails (as printed)",
+        "  fails: certified accuracy of nal better than gaussian at 0.25 = -0.1 [-0.2, 0] (as printed)",
     ]
     document = page([], [claim], True)
     assert "The papers print the numbers behind 1 claim: by these, it does not hold." in document
@@ -152,7 +152,8 @@ def test_why_follows_a_number_a_claim_and_a_row(folder):
     # the runs of these tables are not those of the plan, so that the chain ends at the row
     lines = list(chain(number))
     assert lines[0] == "P, T: certified_accuracy at 0.25 is printed as 0.9"
-    assert lines[2].startswith("  verdict: differs: -0.200")
+    assert lines[1].startswith("  verdict: differs: -0.200")  # the answer, then what it rests on
+    assert lines[2].startswith("  reproduced: ")
     assert any(line.startswith("row certified_accuracy[0]: ") and "label gaussian" in line for line in lines)
     assert lines[-1] == "run everything again: snakemake --cores N --configfile config/one.yaml"
     claim = list(chain("one/claims/helps"))

@@ -24,6 +24,16 @@ def plan(tmp_path, monkeypatch, tiny):
     tiny["smoothing"] = [{"name": "gaussian", "sigma": sigma} for sigma in (0.25, 0.5)]
     tiny["report"]["radii"] = [0.0]
     tiny["attacks"] = [{**tiny["attacks"][0], "label": label} for label in ("one", "another")]
+    at = {sigma: {"run": "gaussian", "smoothing": f"gaussian sigma={sigma}"} for sigma in ("0.25", "0.5")}
+    bounds = [(at["0.25"], "at_least"), (at["0.5"], "at_most")]
+    conditions = [{"value": run, "metric": "acr", end: 0.1, "about": "networks"} for run, end in bounds]
+    Path("tests").mkdir()
+    Path("tests/test_theorem.py").touch()
+    claim = {"paper": "P", "place": "section 1", "claim": "So it is."}
+    tiny["claims"] = [
+        {"id": "measured", "conditions": conditions, **claim},
+        {"id": "theorem", "conditions": [{"proven": "tests/test_theorem.py"}], **claim},
+    ]
     plan = Plan(Study([write_study(Path("tiny.yaml"), tiny)]))
     observe(plan, lambda run: [0.6] * 6)
     (run,) = plan.runs
@@ -69,6 +79,23 @@ def test_only_the_files_that_a_row_comes_from_are_named(plan, table, behind):
             stage = line.partition(",")[0]
             assert line.endswith(f": {sources[stage].relative_to(run.folder)}")
     assert any(rows)
+
+
+def test_what_decides_a_claim_comes_first_and_each_run_once(plan):
+    lines = list(chain("tiny/claims/measured"))
+    assert lines[:2] == ["P, section 1: So it is.", "  verdict: fails"]
+    assert lines[2].startswith("  fails: acr of gaussian at most 0.1 = 0.6 ")
+    assert lines[3].startswith("  holds: acr of gaussian at least 0.1 = 0.6 ")
+    assert [line.partition("[")[0] for line in lines[4:6]] == 2 * ["row average_certified_radius"]
+    assert sum(line.startswith("  run gaussian, seed 0: ") for line in lines) == 1
+    assert sum(line.startswith("    sample, ") for line in lines) == 2
+    assert lines[-1].startswith("run everything again: ")
+
+
+def test_a_theorem_is_decided_again_by_its_test_and_not_by_running_the_study(plan):
+    _, verdict, condition, again = chain("tiny/claims/theorem")
+    assert (verdict, condition) == ("  verdict: holds", "  holds: proven (theory) tests/test_theorem.py")
+    assert again == "decide it again: python -m pytest tests/test_theorem.py"
 
 
 @pytest.mark.parametrize("table", ["calibration", "distributional", "worst_cases", "bound_checks"])
