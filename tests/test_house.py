@@ -111,3 +111,29 @@ def strings(tree: ast.AST) -> set[str]:
             pairs = ((ast.unparse(k), v) for k, v in zip(node.keys, node.values, strict=True) if k)
             found |= {v.value for k, v in pairs if k == "'name'" and isinstance(v, ast.Constant)} & WORDS
     return found
+
+
+# Names that say nothing of what they hold: a message, a row, a file's provenance, a shape ...
+EMPTY_NAMES = {"told", "said", "asked", "wanted"}
+
+
+@pytest.mark.parametrize("place", ["rs", "tests", "benchmarks"])
+def test_names_say_what_they_hold(place):
+    empty = [
+        f"{file.relative_to(ROOT)}: {name}"
+        for file in sorted(ROOT.glob(f"{place}/**/*.py"))
+        for name in bound(ast.parse(file.read_text()))
+        if name in EMPTY_NAMES
+    ]
+    assert empty == []
+
+
+def bound(tree: ast.AST) -> Iterator[str]:
+    """The names of variables, arguments, attributes, functions and classes that a module makes."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.id if isinstance(node, ast.Name) else node.attr
+        elif isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name

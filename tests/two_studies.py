@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pytest
 import yaml
 
 from rs.provenance.files import write_table
@@ -43,10 +42,8 @@ def rows(**shares: float) -> dict[str, Any]:
     return {"certified_accuracy": found}
 
 
-@pytest.fixture
-def folder(tmp_path: Path, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory, with `one`, whose tables are there, and `two`."""
-    monkeypatch.chdir(tmp_path)
+def make_two_studies(tiny: dict[str, Any]) -> None:
+    """In the working directory: `one`, whose tables are there, and `two`."""
     Path("Snakefile").touch()
     Path("config").mkdir()
     for name in ("one", "two"):
@@ -60,4 +57,3 @@ def folder(tmp_path: Path, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
         data = {column: [row.get(column) for row in found] for column in columns}
         provenance = {"spec": {"study": "one", "table": name}, "files": ["config/one.yaml"]}
         write_table(Path("results/one/tables") / f"{name}.parquet", pa.table(data), provenance)
-    return tmp_path

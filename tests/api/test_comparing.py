@@ -191,10 +191,12 @@ def test_what_cannot_be_compared(pair):
     for call, line in (
         (lambda: rs.compare(pair[0], pair[1].radius), "give two certifications"),
         (lambda: rs.compare(*pair, level=1), "compare: level: 1: must be less than 1"),
+        (lambda: rs.compare(*pair, level="high"), "compare: level: 'high': must be a valid number"),
         (lambda: rs.compare(*pair, margins=0.1), "compare: margins: 0.1: must be a valid dictionary"),
         (lambda: rs.compare(*pair, margins={"acr": "x"}), "compare: margins.acr: 'x': must be a valid"),
         (lambda: rs.compare(*pair, margins={"acr": np.inf}), "compare: margins.acr: inf: must be a finite"),
         (lambda: rs.compare(*pair, margins={"ACR": 1}), "margins: ACR: no such metric; allowed: acr"),
+        (lambda: rs.compare(*pair, radii=[-1.0]), "radii: [-1.0]: give a list of numbers from 0"),
         (lambda: rs.compare(*pair, radii=0.5), "radii: 0.5: give a list of numbers from 0: [0.5]"),
         (lambda: rs.compare(pair[0], certified(np.zeros(N, int), np.ones(N, int))), "label"),
         (lambda: rs.compare(pair[0], unlabelled), "no labels were given"),

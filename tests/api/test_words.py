@@ -73,6 +73,12 @@ def test_what_holds_images_is_answered_with_how_to_make_a_tensor_of_them(images,
     assert np.array_equal(np.asarray(next(iter(made)) if " = " in how else made), X)
 
 
+def test_what_is_no_image_at_all_is_named():
+    assert (
+        message_of(lambda: certify(images=3)) == "certify: images: a int; give a tensor or array [N, C, H, W]"
+    )
+
+
 def test_a_certificate_without_a_theorem_is_answered_with_those_that_have_one():
     line = message_of(lambda: rs.smooth(logits, "laplace", scale=0.1).certify(X))
     only = "certify: certificate cohen has no theorem for noise laplace; it has for gaussian"

@@ -5,18 +5,10 @@ from __future__ import annotations
 import copy
 from pathlib import Path
 
-import pytest
-from tiny_study import TINY, write_study
+from tiny_study import TINY
 
 from rs.plan.plan import Plan
 from rs.study.study import Study
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    write_study(tmp_path / "study.yaml", TINY)
-    return tmp_path
 
 
 def made_by(*files: str) -> Path:

@@ -7,14 +7,21 @@ import time
 from pathlib import Path
 
 import pyarrow as pa
-from cleaned import folder as folder  # fixture
+import pytest
 from cleaned import made_by, other
-from tiny_study import write_study
+from tiny_study import TINY, write_study
 
 from rs.cli.main import main
 from rs.plan.plan import Plan
 from rs.provenance.files import write_json, write_table
 from rs.study.study import Study
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_study(tmp_path / "study.yaml", TINY)
+    return tmp_path
 
 
 def test_what_no_study_names_is_listed_and_then_removed(folder, capsys):

@@ -6,15 +6,21 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from cleaned import folder as folder  # fixture
 from cleaned import made_by, other
-from tiny_study import write_study
+from tiny_study import TINY, write_study
 
 from rs.cli.main import main
 from rs.plan import running_plans, staleness, started_studies
 from rs.plan.plan import Plan
 from rs.provenance.files import write_table
 from rs.study.study import Study
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_study(tmp_path / "study.yaml", TINY)
+    return tmp_path
 
 
 def tabled(name: str, *files: str) -> Path:

@@ -18,6 +18,7 @@ from rs import __version__
 from rs.cli.main import main, parser
 from rs.cli.verbs import VERBS
 from rs.errors import UserError
+from rs.plan.stages import STAGES, STUDY_STAGES
 from rs.provenance.files import versions
 
 
@@ -52,12 +53,16 @@ def test_schema(capsys):
     assert json.loads(capsys.readouterr().out)["title"] == "A study of randomized smoothing"
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["list", "--help"]])
 def test_help(arguments, capsys):
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == 0
-    assert capsys.readouterr().out.startswith("usage: ")
+    text = capsys.readouterr().out
+    assert text.startswith("usage: ")
+    if arguments == ["--help"]:
+        verbs = [*STAGES, *STUDY_STAGES, "list", "status", "clean"]
+        assert all(re.search(rf"\n    {verb}\s", text) for verb in verbs)
 
 
 def refused(arguments, capsys) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -31,7 +32,7 @@ RADII = {"gaussian": [0.4, 0.3, 0.2, 0.1, -1, 0.0], "nal": [0.6, 0.45, 0.45, 0.2
 
 @pytest.fixture(scope="module")
 def contestants(tmp_path_factory):
-    """A folder with two logs of the same images, and a study whose runs have radii."""
+    """A folder with two logs of the same images, one of others, and a study whose runs have radii."""
     folder = tmp_path_factory.mktemp("compare")
     with contextlib.chdir(folder):
         _fill()
@@ -43,6 +44,7 @@ def _fill():
     common = draw.exponential(0.6, 300)
     write_radii(Path("a.tsv"), np.where(common > 0.1, common + draw.exponential(0.05, 300), -1))
     write_radii(Path("b.tsv"), np.where(common > 0.1, common, -1))
+    write_radii(Path("c.tsv"), [0.1] * 20, images=range(1000, 1020))
     study = {**TINY, "seeds": [0, 1, 2], "attacks": []}
     observe(
         Plan(Study([write_study(Path("study.yaml"), study)])),
@@ -195,6 +197,7 @@ def test_the_files_of_another_network_are_refused(own_place, refused):
         (["a.tsv"], "a.tsv alone; name at least two"),
         (["a.tsv", "a.tsv"], "a.tsv alone"),
         (["study.yaml:nal", "./study.yaml:nal"], "study.yaml:nal alone"),
+        (["a.tsv", "c.tsv"], "no image in common: a.tsv has images 0 to 299, c.tsv 1000 to 1019"),
         (["a.tsv", "none.tsv"], "none.tsv: "),
         (["a.tsv", "study.yaml:macer"], "no active run or log is labelled 'macer'; there is: gaussian, nal"),
         (["a.tsv", "b.tsv", "--margin", "0"], "--margin 0: must be a number above 0"),
@@ -210,6 +213,11 @@ def test_the_files_of_another_network_are_refused(own_place, refused):
 )
 def test_bad_input_is_one_line(refused, arguments, message):
     assert message in refused(*arguments)
+
+
+def test_one_common_image_is_refused(own_place, refused):
+    write_radii(Path("one.tsv"), [0.5], images=[7])
+    assert "one image in common" in refused("a.tsv", "one.tsv")
 
 
 def test_other_noise_is_compared_only_when_asked_for(own_place, refused, capsys):
@@ -251,3 +259,24 @@ def test_logs_are_called_by_what_their_names_do_not_share():
     logs = ["x/net-macer-sigma_1.tsv", "x/net-gaussian-sigma_1.tsv"]
     assert list(short_names(logs).values()) == ["macer", "gaussian"]
     assert short_names(["x/a.tsv", "y/a.tsv"]) == {"x/a.tsv": "x/a.tsv", "y/a.tsv": "y/a.tsv"}
+
+
+@pytest.mark.skipif("RS_DATA_DIR" not in os.environ, reason="needs the published logs in RS_DATA_DIR")
+def test_published_logs_against_scipy(pairs):
+    folder = Path(os.environ["RS_DATA_DIR"]) / "published-logs"
+    names = [folder / f"acr2025-cifar10-resnet110-{m}-sigma_0.5.tsv" for m in ("catrs", "smoothmix")]
+    if not all(name.exists() for name in names):
+        pytest.skip("no published logs in RS_DATA_DIR")
+    found = {(r["metric"], r["radius"]): r for r in pairs(*map(str, names)) if r["about"] == "networks"}
+    logs = [np.genfromtxt(name, delimiter="\t", skip_header=1, usecols=(3, 4)) for name in names]
+    a, b = (log[:, 0] * log[:, 1] for log in logs)
+    expected = stats.ttest_rel(a, b)
+    ends = expected.confidence_interval()
+    acr = found["acr", None]
+    assert acr["difference"] == pytest.approx(a.mean() - b.mean())
+    assert (acr["low"], acr["high"]) == pytest.approx((ends.low, ends.high), abs=5e-5)
+    right = [(log[:, 1] == 1) & (log[:, 0] >= 1) for log in logs]
+    only_a, only_b = (right[0] & ~right[1]).sum(), (right[1] & ~right[0]).sum()
+    assert found["certified_accuracy", 1]["p"] == pytest.approx(
+        stats.binomtest(only_a, only_a + only_b).pvalue
+    )

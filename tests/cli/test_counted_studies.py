@@ -7,14 +7,20 @@ from pathlib import Path
 
 import pytest
 import yaml
-from two_studies import ENTRY
-from two_studies import folder as folder  # fixture
+from two_studies import ENTRY, make_two_studies
 
 from rs.cli.main import main
 from rs.cli.papers import _left
 from rs.cli.verdicts import everything
 from rs.provenance.files import read_table, write_table
 from rs.tables.aggregate import TABLES
+
+
+@pytest.fixture
+def folder(tmp_path, tiny, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_two_studies(tiny)
+    return tmp_path
 
 
 def test_the_demo_is_no_paper(folder, capsys):

@@ -8,8 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 import yaml
-from two_studies import ENTRY
-from two_studies import folder as folder  # fixture
+from two_studies import ENTRY, make_two_studies
 
 from rs.cli.main import main
 from rs.cli.verdicts import claims_of, everything, numbers_of
@@ -21,6 +20,14 @@ from rs.provenance.files import provenance, write_table
 from rs.study.study import Study
 
 CHECKOUT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def folder(tmp_path, tiny, monkeypatch):
+    """With two studies of one paper's number and claim: `one`, whose tables are there, and `two`."""
+    monkeypatch.chdir(tmp_path)
+    make_two_studies(tiny)
+    return tmp_path
 
 
 def test_each_number_and_claim_counts_once(folder, capsys):

@@ -83,6 +83,7 @@ CUT = encoded(random_images(1, (3, 40, 50))[0])[:2000]
         ([*GOOD[:3], GOOD[0][:, :, :4]], [0, 1, 2, 0], "row 3 (3.png): 4x4 pixels; expected 4x5"),
         (GOOD, [0, 1, None, 0], "test.parquet: row 2: label is empty"),
         (GOOD, [0, 1, 3, 0], "data image-parquet, test split: image 2 has label 3; allowed 0 to 2"),
+        (GOOD, [0, -1, 3, 0], "data image-parquet, test split: image 1 has label -1; allowed 0 to 2"),
         (GOOD, list("abca"), "test.parquet: column label is string; it must be whole numbers from 0"),
         (GOOD[:3], [0, 1, 2], "data image-parquet, test split: 3 images; expected 4"),
     ],
@@ -168,6 +169,9 @@ def test_own_data_run_through_the_stages(digits_study, tmp_path, monkeypatch):
         ({"shape": [3, 32, 32]}, "model: digits_cnn takes 1x8x8; image-parquet is 3x32x32"),
         ({"shape": [2, 8, 8]}, "data.shape[0]: 2; allowed: 1, 3"),
         ({"sizes": {"train": 80}}, "data.sizes.test: lacks this key; it is a whole number at least 1"),
+        ({"sizes": {"train": 80, "test": 0}}, "data.sizes.test: 0: must be a whole number at least 1"),
+        ({"classes": 1}, "data.classes: 1: must be a whole number at least 2"),
+        ({"file": "x"}, "data.file: unknown key"),
     ],
 )
 def test_what_a_study_states_of_own_data_is_checked_before_anything_runs(digits_study, refusal, change, says):

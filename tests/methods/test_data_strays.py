@@ -44,6 +44,9 @@ def test_unknown_class_folders_are_all_named(own: Path) -> None:
         (own / f"own/test/z{i}").mkdir()
     with pytest.raises(UserError, match=r"test: z0, z1, .*, z7 and 2 more are none of the 2 class folders"):
         OWN.load(str(own))
+    (own / "own/train/__MACOSX").mkdir()
+    with pytest.raises(UserError, match=r"3 class folders \(__MACOSX, cat, dog\); the study says classes: 2"):
+        OWN.load(str(own))
 
 
 def test_a_pattern_of_parquet_files_passes_hidden_ones_over(tmp_path: Path) -> None:

@@ -42,6 +42,13 @@ def test_no_votes_say_more(certificate):
     assert most == certificate.certify(sure, NOISE, 0.001).radius[0] > 0
 
 
+def test_it_is_the_formula_for_the_gaussian():
+    votes = random_votes(3, 5, 1000)
+    for n, alpha in ((100, 0.001), (100_000, 0.01)):
+        expected = 0.5 * special.ndtri(alpha ** (1 / n))
+        assert largest_radius(Cohen(), votes, NOISE, alpha, n) == pytest.approx(expected, rel=1e-9)
+
+
 def test_soft_scores_and_sequential_votes_have_one():
     scores = np.array([[900.0, 100.0]])
     soft = soft_draws(scores, scores, scores, 1000)

@@ -70,6 +70,19 @@ def test_stability_is_clean_loss_plus_soft_cross_entropy_with_gradient_through_b
 # --- limit cases --------------------------------------------------------------------------------------------
 
 
+def test_nal_with_a_large_penalty_and_no_noise_in_the_cost_is_gaussian():
+    """x stays x0; the outer noise is the draw after those of the K steps."""
+    source = generator()
+    x, y = images()
+    model = Tiny()
+    nal, _ = Nal(steps=2, samples=3, gamma=1e9, noise_in_cost=False).loss(model, x, y, NOISE, source, 0.0)
+    source = generator()
+    for _ in range(2):
+        NOISE.sample((BATCH, 3, 2, 2, 2), source)
+    gaussian, _ = GaussianTraining(samples=3).loss(model, x, y, NOISE, source, 0.0)
+    torch.testing.assert_close(nal, gaussian, rtol=1e-7, atol=0)
+
+
 def test_without_noise_the_objectives_are_their_noise_free_methods():
     model, (x, y) = Tiny(), images()
     clean = F.cross_entropy(model(x), y)

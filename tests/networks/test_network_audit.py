@@ -28,13 +28,17 @@ from rs.stages.voter import JobVoter
 pytestmark = pytest.mark.slow
 
 CPU = torch.device("cpu")
-# beside those of tests/soundness/test_mistakes_in_networks.py
 REFUSED = {
+    foreign.batch_statistics: "depends on the other images of the batch",
+    foreign.AlwaysTraining: "the network stays in training mode after eval",
     foreign.ActiveDropout: r"changes between calls \(it draws at random.*allow: \[chance\]",
     foreign.SharedDraw: "changes between calls",
     foreign.ChangesByItself: "not by seeded chance: it keeps state",
+    foreign.RemembersImages: "depends on the images before: it keeps state",
+    foreign.ByPlace: "depends on an image's place in the batch",
     foreign.ByBatchSize: "to an image alone is not its answer to it in a batch",
     foreign.Squeezes: r"its output for 1 image alone is \[10\]",
+    foreign.ByGradient: "changes where gradients are taken",
     foreign.CannotBeCopied: "cannot be copied",
 }
 ACCEPTED = {
@@ -103,7 +107,9 @@ class ThroughNumpy(foreign.Base):
 def test_chance_is_let_in_where_images_draw_for_themselves():
     for build in (foreign.ActiveDropout, ThroughNumpy):
         assert audit(made(build), probes(SHAPE), "theirs", ["chance"])["chance"] is True
+    assert "shared by the images of a batch" in refusal(foreign.SharedDraw, "chance")
     assert "mean answer depends on the other images" in refusal(foreign.DropoutAndBatchStatistics, "chance")
+    assert "keeps state" in refusal(foreign.ChangesByItself, "chance")
     assert audit(made(foreign.Base), probes(SHAPE), "theirs", ["chance"])["chance"] is False
 
 

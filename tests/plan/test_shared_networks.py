@@ -41,6 +41,12 @@ def test_a_form_can_be_swept(shared, plan_of):
     assert len({run.id for run in plan_of(shared).runs}) == 2
 
 
+def test_an_imported_model_without_an_architecture_or_entry_is_named(shared, refusal, tmp_path):
+    (tmp_path / "w.pt").write_bytes(b"")
+    shared["imported"] = {"mine": {"weights": str(tmp_path / "w.pt"), "noise": shared["noise"]}}
+    assert "imported.mine: give one of entry (module:function) and architecture" in refusal(shared)
+
+
 @pytest.mark.parametrize("sampling", [{"precision": "float32"}, {"device": "auto"}, {"images_per_shard": 2}])
 def test_the_same_votes_twice_are_refused(shared, refusal, sampling):
     shared["runs"]["rounded"]["sampling"] = sampling

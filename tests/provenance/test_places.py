@@ -84,6 +84,18 @@ def test_a_folder_in_the_place_of_a_file_is_one_line(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 
 
+def test_a_verb_says_so_too(tmp_path, tiny, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_study(tmp_path / "study.yaml", tiny)
+    (tmp_path / "results").write_text("mine")
+    assert main(["data", "--study", "study.yaml"]) == 1
+    errors = capsys.readouterr().err.splitlines()
+    assert errors == [
+        "rs: results/data/digits/test.safetensors: cannot be written: results is not a folder"
+    ] or errors == ["rs: results/data/digits/train.safetensors: cannot be written: results is not a folder"]
+    assert (tmp_path / "results").read_text() == "mine"
+
+
 def test_clean_removes_half_files_that_nobody_writes_any_more(tmp_path, tiny, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     file = write_study(tmp_path / "study.yaml", tiny)

@@ -134,6 +134,11 @@ def test_each_attack_has_its_sentence(tmp_path: Path) -> None:
     assert sentence.startswith("Under attack (pgd_l2, no smoothing noise): nal is most accurate at r = 0.5 (")
 
 
+def test_a_run_whose_attack_was_not_compared_is_not_beaten(tmp_path: Path) -> None:
+    of = of_attacks(tmp_path, UNDER_ATTACK, {"pgd_l2": ["nal", "gaussian", "trades"]})
+    assert best(of, "empirical_accuracy") == []
+
+
 def test_attacks_have_a_sentence_beside_certificates(tmp_path: Path) -> None:
     sentences = summary(tables(tmp_path, [*PAIRS, *UNDER_ATTACK]))
     assert sentences[0].startswith("two certifies most at r = 0.5 to 0.75")

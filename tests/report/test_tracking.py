@@ -214,6 +214,15 @@ def test_a_run_that_left_the_study_stays_marked_and_comes_back(uri: str, tmp_pat
     assert everything(uri)[first["runs"][left]][1]["rs.in_study"] == "true"
 
 
+def test_an_experiment_deleted_by_hand_comes_back(uri: str, tables: Path) -> None:
+    first = log_study("demo", tables, uri)
+    with open_store(uri) as client:
+        client.delete_experiment(first["experiment_id"])
+    second = log_study("demo", tables, uri)
+    assert second["experiment_id"] == first["experiment_id"]
+    assert of_kind(everything(uri), "run") == set(second["runs"].values())
+
+
 def test_verdicts_and_claims_are_tags_that_are_mended_in_place(uri: str, tables: Path) -> None:
     row = {"paper": "p", "table": "t", "label": "stability-0.25", "metric": "certified_accuracy"}
     row |= {"radius": 0.5, "printed": "0.61", "published": 0.61, "reproduced": 0.6049, "settings": None}

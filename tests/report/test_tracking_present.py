@@ -150,3 +150,14 @@ def test_another_store_is_no_second_logging(uri: str, tables: Path, empty_store:
     other = log_study("demo", tables, "sqlite:///results/other.db")
     assert other["written"] == [*record["runs"]] == record["written"]
     assert len(everything("sqlite:///results/other.db")) == 3
+
+
+def test_a_logging_without_its_last_tag_is_done_again(uri: str, tables: Path) -> None:
+    """The digest is set last: a run without one may lack anything."""
+    record = log_study("demo", tables, uri)
+    run = next(iter(record["runs"]))
+    with open_store(uri) as client:
+        client.delete_tag(record["runs"][run], writing.DIGEST)
+    again = log_study("demo", tables, uri)
+    assert again["written"] == [run]
+    assert of_kind(everything(uri), "run") == set(again["runs"].values())

@@ -45,6 +45,8 @@ def swapped(space: Workspace, stage: str, key: str) -> tuple[Path, Callable[[], 
 @pytest.mark.parametrize(
     ("stage", "key", "says"),
     [
+        ("certify", "certified", "was made with another network than that of this run"),
+        ("attack", "attacks", "was made with another network than that of this run"),
         ("train", "metrics", "was made from other settings than the file of this place"),
         ("train", "manifest", "belongs to run digits-digits-cnn-nal-"),
     ],
@@ -54,8 +56,13 @@ def test_a_file_of_another_run_is_no_file_of_this_one(space: Workspace, stage, k
     assert says in refusal(read, path)
 
 
-def test_draws_of_another_place_certify_nothing(space: Workspace) -> None:
-    folder = space.path(space.job("certify").inputs["folder"])
+def test_draws_of_another_run_or_place_certify_nothing(space: Workspace) -> None:
+    certify, other = space.job("certify"), space.job("certify", "nal")
+    folder = space.path(certify.inputs["folder"])
+    shutil.rmtree(folder)
+    shutil.copytree(space.path(other.inputs["folder"]), folder)
+    message = refusal(lambda: space.run(certify), certify.inputs["folder"])
+    assert "draws of the model" in message
     shard = folder / "estimate-32" / "0-4-1_block0.parquet"
     shutil.copy(shard, shard.with_name("0-4-1_block1.parquet"))
     message = refusal(lambda: read_votes(shard.with_name("0-4-1_block1.parquet")), folder)

@@ -177,9 +177,10 @@ def test_a_fixed_block_larger_than_n_is_refused(tiny, refusal):
 
 
 def test_what_needs_a_fixed_number_is_refused_before_anything_runs(tiny, refusal):
-    tiny["certificates"] = [{"name": "cohen", "randomised": True}]
     message = "needs a fixed number of votes, and sampling.mode is sequential"
-    assert message in refusal(sequential(tiny))
+    for certificate in ({"name": "tcertify"}, {"name": "cohen", "randomised": True}):
+        tiny["certificates"] = [certificate]
+        assert message in refusal(sequential(tiny))
     tiny["certificates"] = [{"name": "laplace_l1"}]
     tiny["smoothing"] = [{"name": "laplace", "scale": 0.2}]
     expected = "sequential asks for radii under gaussian noise; this run is smoothed with laplace"

@@ -76,6 +76,7 @@ AT = {"metric": "certified_accuracy", "radii": [0.25]}
             ".at_most: 1 decides nothing, since every value of certified_accuracy is at least 0 and at most 1"
             "; allowed: at least 0 and below 1",
         ),
+        ({"value": "nal", "metric": "distributional.loss", "at_most": -1}, ".at_most: -1 decides nothing, "),
         ({"difference": ["nal", "gaussian"], **AT, "at_least": -1}, ".at_least: -1 decides nothing, "),
         (
             {"ratio": ["nal", "gaussian"], "at_least": 0},

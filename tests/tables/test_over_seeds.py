@@ -49,3 +49,12 @@ def test_one_image_moves_a_median_to_the_next():
     (median,) = rows_of(compare([(a, b, PairSettings([]))]), "median_radius", "methods")
     half = stats.t.ppf(0.975, 2) * 0.1 / 3
     assert (median["low"], median["high"]) == pytest.approx((0.2 - half, 0.2 + half))
+
+
+def test_fewer_than_three_seeds_leave_methods_undecided():
+    a, b = contestant("a", [[1.0] * 9] * 2, (0, 1)), contestant("b", [[0.0] * 9] * 2, (0, 1))
+    rows = compare([(a, b, PairSettings([0]))])
+    for row in (r for r in rows if r["about"] == "methods"):
+        assert row["verdict"] == "undecided"
+        assert math.isnan(row["p"])
+    assert rows_of(rows, "acr")[0]["verdict"] == "better"

@@ -144,6 +144,23 @@ def test_a_misspelt_key_is_one_line_and_starts_nothing(work: Workspace) -> None:
     assert work.finished() == before
 
 
+def test_a_truncated_draw_file_is_named(work: Workspace) -> None:
+    path = work.one("runs/*-macer-*/draws/*/estimate-100/*_block1.parquet")
+    with open(path, "r+b") as file:
+        file.truncate(path.stat().st_size // 2)
+    certified = work.one("runs/*-macer-*/certified/*.parquet")
+    for later in [certified, *(work.folder / "results/tiny/tables").iterdir()]:
+        later.unlink()
+    done = work.snakemake("aggregate", check=False)
+    assert done.returncode == 1
+    assert f"rs: {path.relative_to(work.folder)}: not a complete Parquet file" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not certified.exists()
+    path.unlink()
+    work.snakemake("aggregate")
+    assert certified.exists()
+
+
 @pytest.mark.parametrize(
     ("kibibytes", "stage", "pattern"),
     [(64, "train", "runs/*-macer-*/model.json"), (2, "sample", "runs/*-macer-*/draws/*/select-20/*.parquet")],

@@ -1,8 +1,4 @@
-"""Only stale targets rerun: the exact jobs of a dry run after each kind of edit, on the real DAG.
-
-Which edits change what Snakemake compares is tested without it: of studies in tests/plan/test_plan.py, of
-code in tests/provenance/test_code_digest.py.
-"""
+"""Only stale targets rerun: the exact jobs of a dry run after each kind of edit, on the real DAG."""
 
 from __future__ import annotations
 
@@ -14,7 +10,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from workspace import MACER, SMOOTHADV, TABLES, Workspace, wait_for
+import yaml
+from workspace import MACER, SMOOTHADV, STUDY, TABLES, Workspace, wait_for
 
 pytestmark = pytest.mark.workflow
 
@@ -49,6 +46,14 @@ def test_a_new_sigma_runs_only_its_own_targets(work: Workspace) -> None:
     )
 
 
+def test_a_new_sweep_value_runs_only_its_own_targets(work: Workspace) -> None:
+    work.study(lambda s: s["runs"]["macer"].update(sweep={"product": {"objective.lambda": [4, 8]}}))
+    jobs = work.jobs()
+    assert Counter((job.rule, job.run) for job in jobs) == MACER + TABLES
+    trained = {path.name for path in (work.folder / "results" / "runs").iterdir()}
+    assert not trained & {job.id for job in jobs}
+
+
 @pytest.mark.parametrize(
     ("edit", "expected"),
     [
@@ -75,11 +80,65 @@ def test_more_votes_draw_only_the_new_blocks(work: Workspace) -> None:
     assert Counter((job.rule, job.run) for job in jobs) == sampled + DOWNSTREAM_OF_DRAWS + TABLES
 
 
+def test_more_images_draw_only_the_new_ranges(work: Workspace) -> None:
+    work.study(lambda s: s["test"].update(max=40))
+    jobs = work.jobs()
+    ranges = {
+        o.rpartition("/")[2].partition("_")[0] for job in jobs if job.rule == "sample" for o in job.outputs
+    }
+    assert ranges == {"20-40-1"}
+    sampled = Counter({("sample", "macer-gaussian-0p25"): 3, ("sample", "smoothadv-gaussian-0p25"): 3})
+    assert Counter((job.rule, job.run) for job in jobs) == sampled + DOWNSTREAM_OF_DRAWS + TABLES
+
+
+def test_fewer_images_and_votes_draw_nothing(work: Workspace) -> None:
+    work.study(lambda s: (s["test"].update(max=15), s["sampling"].update(n=100)))
+    assert work.planned() == DOWNSTREAM_OF_DRAWS + TABLES
+
+
+def _other_spelling(value: Any) -> Any:
+    """The same study with its keys the other way round and whole numbers as floats."""
+    if isinstance(value, dict):
+        floats = ("lambda", "gamma", "sigma", "alpha", "learning_rate")
+        turned = {k: float(v) if k in floats else _other_spelling(v) for k, v in value.items()}
+        return dict(reversed(turned.items()))
+    return [_other_spelling(v) for v in value] if isinstance(value, list) else value
+
+
+def test_spelling_changes_nothing(work: Workspace) -> None:
+    text = yaml.safe_dump(_other_spelling(STUDY), sort_keys=False)
+    (work.folder / "study.yaml").write_text("# a comment\n" + text.replace("\n", "  # and here\n", 1))
+    # the order of the runs is the order of the rows in the tables; everything else is spelling
+    assert work.planned() - TABLES == Counter()
+    study = _other_spelling(STUDY)
+    study["runs"] = dict(reversed(study["runs"].items()))
+    (work.folder / "study.yaml").write_text("# a comment\n" + yaml.safe_dump(study, sort_keys=False))
+    assert work.planned() == Counter()
+
+
+def test_defaults_written_out_change_nothing(work: Workspace) -> None:
+    def spell(study: dict[str, Any]) -> None:
+        study["training"]["schedule"] = {"name": "constant"}
+        study["training"]["optimizer"]["weight_decay"] = 1e-4
+        study["runs"]["macer"]["objective"]["gamma"] = 8
+        study["sampling"]["precision"] = "float32"
+
+    work.study(spell)
+    assert work.planned() == Counter()
+
+
 def test_touched_files_change_nothing(work: Workspace) -> None:
     for path in sorted(work.folder.rglob("*")):
         if path.is_file() and ".snakemake" not in path.parts:
             os.utime(path)
             time.sleep(0.001)  # the order of the touches is the order of the paths, not of the pipeline
+    assert work.planned() == Counter()
+
+
+def test_another_device_changes_nothing(work: Workspace) -> None:
+    work.study(
+        lambda s: (s["training"].update(device="auto", threads=2), s["sampling"].update(device="auto"))
+    )
     assert work.planned() == Counter()
 
 
@@ -121,6 +180,26 @@ def test_going_back_to_a_former_hyperparameter_runs_nothing_but_the_tables(work:
 
 
 # --- code ---
+
+
+def test_comments_and_docstrings_change_nothing(work: Workspace) -> None:
+    file = work.folder / "rs/methods/objectives/macer.py"
+    text = file.read_text()
+    end = text.index('"""', 3)
+    text = text[:end] + "\nAnother remark.\n" + text[end:]
+    file.write_text(text.replace("    def loss(", "    # a comment\n\n    def loss(", 1))
+    work.edit("rs/stages/train.py", "def train(", "# a comment\ndef train(")
+    assert work.planned() == Counter()
+
+
+def test_messages_progress_and_what_nothing_executes_change_nothing(work: Workspace) -> None:
+    work.edit("rs/stages/train.py", "diverged in epoch", "went astray in epoch")
+    work.edit("rs/stages/train.py", '"epochs", first)', '"rounds", first)')
+    work.edit("rs/machine/progress.py", "SECONDS_BETWEEN_LINES = 5.0", "SECONDS_BETWEEN_LINES = 50.0")
+    work.edit("rs/methods/catalog.py", "is none of the", "is not among the")
+    with open(work.folder / "rs/methods/objectives/macer.py", "a") as file:
+        file.write("\nANOTHER_CONSTANT = 1\n")
+    assert work.planned() == Counter()
 
 
 @pytest.mark.parametrize(

@@ -123,3 +123,11 @@ def test_the_linter_finds_only_that_no_rule_names_a_container(fresh: Workspace) 
     done = fresh.snakemake("--lint", check=False)
     found = set(re.findall(r"^    \* (.*)$", done.stdout + done.stderr, re.MULTILINE))
     assert found == {"Specify a conda environment or container for each rule.:"}
+
+
+def test_every_rule_writes_a_log_and_tracks_its_code(fresh: Workspace) -> None:
+    for path in sorted(Path(fresh.folder / "workflow/rules").glob("*.smk")):
+        for block in re.split(r"^rule ", path.read_text(), flags=re.MULTILINE)[1:]:
+            name = block.partition(":")[0]
+            assert re.search(r"^    log:$", block, re.MULTILINE), name
+            assert re.search(r"^        code=", block, re.MULTILINE), name
