@@ -71,14 +71,15 @@ def understood(arguments: list[str]) -> argparse.Namespace:
     """The arguments; the verb's own help is named where one of them is unknown.
 
     Raises UserError for an empty one, as an unset variable of a shell leaves it: it would name the working
-    directory, or nothing, so that the verb took all runs.
+    directory, or nothing, so that the verb took all runs. A job's are the workflow's, whose
+    --data-dir is empty where a study states no folder.
     """
+    stage = STAGES.get(arguments[0]) if arguments and "--job" in arguments else None
     named = ""
-    for text in arguments:
+    for text in () if stage else arguments:
         named = text.partition("=")[0] if text.startswith("--") or not named else named
         if not text or re.fullmatch(r"--[\w-]+=", text):
             raise UserError(f"{named or 'rs'}: an empty argument; give it a value, or leave it out")
-    stage = STAGES.get(arguments[0]) if arguments and "--job" in arguments else None
     args, unknown = (
         job_parser(stage) if stage else parser(arguments[0] if arguments else None)
     ).parse_known_args(arguments)

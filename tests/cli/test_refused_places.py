@@ -61,3 +61,8 @@ def test_an_empty_argument_as_of_an_unset_variable_is_refused(arguments, named, 
     monkeypatch.setattr("rs.cli.main.act", lambda _: pytest.fail("has begun"))
     line = refused(arguments, capsys)
     assert line == f"rs: {named}: an empty argument; give it a value, or leave it out\n"
+
+
+def test_the_workflow_s_job_has_an_empty_folder_of_data_where_none_is_stated(capsys):
+    """As workflow/rules/data.smk calls it."""
+    assert "--job needs spec" in refused(["data", "--data-dir=", "--job", "{}"], capsys)
