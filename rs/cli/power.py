@@ -16,8 +16,10 @@ from typing import Any
 
 from rs.cli.compare import CONTESTANT, NAMED, add_choices, find, parse
 from rs.errors import UserError, plural
+from rs.settings import limits
 from rs.settings.certificates import CertificateUse
 from rs.statistics import power as size
+from rs.statistics.agreement import FEWEST_SEEDS
 from rs.tables.contestants import Contestant
 from rs.tables.pilot import Pilot, at_votes, pilot_of
 
@@ -75,10 +77,14 @@ def check(args: argparse.Namespace) -> None:
         raise UserError(f"power: --difference {args.difference:g}: must be a number other than 0")
     if args.seed_deviation is not None and not 0 < args.seed_deviation < math.inf:
         raise UserError(f"power: --seed-deviation {args.seed_deviation:g}: must be a number above 0")
-    for name, least in (("images", 2), ("seeds", 3), ("votes", 1)):
+    for name, least, most in (
+        ("images", 2, size.MOST_IMAGES),
+        ("seeds", FEWEST_SEEDS, size.MOST_SEEDS),
+        ("votes", 1, limits.MOST_VOTES),
+    ):
         value = getattr(args, name)
-        if value is not None and value < least:
-            raise UserError(f"power: --{name} {value}: must be at least {least}")
+        if value is not None and not least <= value <= most:
+            raise UserError(f"power: --{name} {value}: must be {least} to {most}")
     if args.at is not None and not 0 <= args.at < math.inf:
         raise UserError("power: --at: must be a finite number, 0 or more")
 
@@ -184,7 +190,7 @@ def price(result: dict[str, Any], args: argparse.Namespace) -> dict[str, Any] | 
     """
     named = [parse(name) for name in args.contestants]
     images = result.get("paired_images")
-    if images is None or not all(files and label for files, label in named):
+    if images is None or images > limits.MOST_IMAGES or not all(files and label for files, label in named):
         return None
     from rs.plan import price as pricing
     from rs.plan.plan import Plan
@@ -216,9 +222,9 @@ def text(result: dict[str, Any]) -> str:
     if result["difference"]:
         paired = result["paired_images"]
         lines.append(f"a difference of {result['difference']:g} takes, with {rule}:")
-        shown = "unknown (one contestant) images" if paired is None else plural(paired, "image")
+        shown = "unknown (one contestant) images" if paired is None else _images(paired)
         lines.append(f"  {shown}, paired")
-        lines.append(f"  {plural(result['unpaired_images'], 'image')} on each side, unpaired")
+        lines.append(f"  {_images(result['unpaired_images'])} on each side, unpaired")
         seeds = (
             "unknown (the pilot has fewer than 3; --seed-deviation)"
             if result["seed_deviation"] is None
@@ -228,7 +234,7 @@ def text(result: dict[str, Any]) -> str:
             f"  {seeds or result['seeds'] or f'more than {size.MOST_SEEDS}'} training seeds on each side"
         )
     for row in result["votes"]:
-        becomes = f"the difference becomes {row['difference']:.4f}, {plural(row['paired_images'], 'image')}"
+        becomes = f"the difference becomes {row['difference']:.4f}, {_images(row['paired_images'])}"
         lines.append(f"  {plural(row['n'], 'vote')} an image: {becomes}")
     shown = result["shown"]
     if "images" in shown:
@@ -242,3 +248,8 @@ def text(result: dict[str, Any]) -> str:
         both = f"{plural(cost['images'], 'image')} on both sides"
         lines.append(f"votes for {both}: {cost['hours']:.3g} {cost['unit']}{note}")
     return "\n".join(lines)
+
+
+def _images(number: int) -> str:
+    """A number of images; the largest one is where the search ends, and no answer."""
+    return f"more than {number} images" if number >= size.MOST_IMAGES else plural(number, "image")

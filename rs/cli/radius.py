@@ -258,5 +258,5 @@ def _dimension(text: str | None, noise: dict[str, Any], norm: float | str) -> in
         reason = f"the l{canonical(norm)} radius under {noise['name']} noise depends on it"
         raise UserError(f"radius: give --dimension: {reason}")
     if not re.fullmatch(r"0*[1-9][0-9]{0,8}", text):
-        raise UserError(f"radius: --dimension {text}: must be a whole number from 1, as 3072")
+        raise UserError(f"radius: --dimension {text}: must be a whole number from 1 to 999999999, as 3072")
     return int(text)

@@ -64,7 +64,7 @@ def discordant_images(psi: float, effect: float, level: float = 0.95, power: flo
     test, found = _quantiles(level, power)
     share = max(psi, abs(effect))
     root = test * math.sqrt(share) + found * math.sqrt(share - effect**2)
-    return max(2, math.ceil((root / effect) ** 2))
+    return max(2, math.ceil(min(root / effect, math.sqrt(MOST_IMAGES)) ** 2))
 
 
 def discordant_difference(psi: float, number: int, level: float = 0.95, power: float = 0.8) -> float:

@@ -218,11 +218,26 @@ def test_a_pilot_that_certifies_nothing_tells_no_spread():
         pilot_of([contestant("a", [-1.0, 0.0]), contestant("b", [-1.0, -1.0])], None)
 
 
+def test_more_images_than_any_data_set_has_are_not_priced(power):
+    """The pilot's own difference may be this small; the line named a key of a study that nobody wrote."""
+    found = power("study.yaml:gaussian", "study.yaml:nal", "--difference", "1e-9")
+    assert found["paired_images"] > 10**9
+    assert found["price"] is None
+
+
 def test_people_get_sentences(capsys):
     assert main(["power", "a.tsv", "b.tsv", "--images", "500"]) == 0
     out = capsys.readouterr().out
     assert "images, paired" in out
     assert "500 images show, with 80 % power at 95 %" in out
+
+
+@pytest.mark.parametrize("at", [[], ["--at", "0.5"]])
+def test_where_the_search_for_a_number_of_images_ends_is_no_answer(capsys, at):
+    assert main(["power", "a.tsv", "b.tsv", "--difference", "1e-300", *at]) == 0
+    out = capsys.readouterr().out
+    assert "  more than 1000000000000000 images, paired\n" in out
+    assert "  more than 1000000000000000 images on each side, unpaired\n" in out
 
 
 @pytest.mark.parametrize(
@@ -232,8 +247,10 @@ def test_people_get_sentences(capsys):
         (["a.tsv", "b.tsv", "--difference", "0"], "--difference 0: must be a number other than 0"),
         (["a.tsv", "b.tsv", "--seed-deviation=-1"], "--seed-deviation -1: must be a number above 0"),
         (["a.tsv", "b.tsv", "--power", "1"], "--power 1: must be between 0 and 1"),
-        (["a.tsv", "b.tsv", "--images", "1"], "--images 1: must be at least 2"),
-        (["a.tsv", "b.tsv", "--seeds", "2"], "--seeds 2: must be at least 3"),
+        (["a.tsv", "b.tsv", "--images", "1"], "--images 1: must be 2 to 1000000000000000"),
+        (["a.tsv", "b.tsv", "--seeds", "2"], "--seeds 2: must be 3 to 10000"),
+        (["a.tsv", "--seeds", str(10**20), "--seed-deviation", "1"], f"{10**20}: must be 3 to 10000"),
+        (["a.tsv", "--difference", "0.1", "--votes", str(10**20)], f"{10**20}: must be 1 to 1000000000"),
         (["a.tsv", "b.tsv", "--seeds", "4"], "the pilot has 1 training seed, at least 3 are needed"),
         (["a.tsv", "b.tsv", "--at", "1", "--difference", "2"], "accuracies differ by at most 1"),
         (["a.tsv", "b.tsv", "study.yaml:nal"], "3 contestants; a pilot is one or two"),
