@@ -129,7 +129,7 @@ def test_divergence_is_one_line_and_keeps_the_last_good_checkpoint(fit, tmp_path
         fit("a", SPEC)
     message = str(caught.value)
     assert message.startswith("a: diverged in epoch 3: ")
-    assert "lower training.optimizer.learning_rate" in message
+    assert "lower training.optimizer.learning_rate (1e+30 here); the last good" in message
     curve, left = sorted((tmp_path / "a").iterdir())
     assert f"the last good checkpoint is {left}; its curve is {curve}" in message
     saved = torch.load(left, weights_only=True)
@@ -160,7 +160,8 @@ def test_a_training_that_diverged_leaves_its_curve_until_it_succeeds(fit, tmp_pa
 def test_a_curve_that_cannot_be_written_does_not_hide_that_a_training_diverged(fit, tmp_path, monkeypatch):
     (tmp_path / "a" / "diverged.parquet").mkdir(parents=True)
     monkeypatch.setattr(training, "learning_rate", lambda settings, epoch: 1e30)
-    lost = r"^a: diverged in epoch 1: .*; its curve is lost: .*diverged\.parquet: cannot be written"
+    first = "or mend the objective if its loss never was finite"
+    lost = rf"^a: diverged in epoch 1: .*, {first}; its curve is lost: .*diverged\.parquet: cannot be written"
     with pytest.raises(UserError, match=lost):
         fit("a", SPEC)
 
