@@ -150,6 +150,9 @@ def _read(text: str) -> Any:
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """One file of a study in canonical form: text keys, and 1.0 read as 1, so neither changes an id."""
+    joined = re.match(r"(.+?\.ya?ml)[+:]", str(path))
+    if joined and not path.exists() and Path(joined[1]).is_file():
+        raise UserError(f"{path}: no such file; here files of a study are separate words, without a label")
     try:
         text = read_bytes(path, STUDY).decode("utf-8")
     except UnicodeDecodeError as error:

@@ -66,3 +66,12 @@ def test_an_empty_argument_as_of_an_unset_variable_is_refused(arguments, named, 
 def test_the_workflow_s_job_has_an_empty_folder_of_data_where_none_is_stated(capsys):
     """As workflow/rules/data.smk calls it."""
     assert "--job needs spec" in refused(["data", "--data-dir=", "--job", "{}"], capsys)
+
+
+@pytest.mark.parametrize("joined", ["{}+overlay.yaml", "{}:gaussian", "{}+overlay.yaml:gaussian"])
+def test_a_study_named_as_for_a_comparison_is_told_apart_from_one_that_is_missing(joined, tmp_path, capsys):
+    study = tmp_path / "s.yaml"
+    study.touch()
+    for verb in ("price", "status", "train"):
+        line = refused([verb, "--study", joined.format(study)], capsys)
+        assert line.endswith(": no such file; here files of a study are separate words, without a label\n")
