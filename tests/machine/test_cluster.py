@@ -51,6 +51,12 @@ def test_every_rule_that_slurm_runs_states_memory_and_time_that_double():
     assert PROFILE["retries"] == 2
 
 
+def test_a_copy_of_the_profile_names_account_and_partition_by_lines_that_are_there():
+    text = (ROOT / "workflow/profiles/slurm/profile.v9+.yaml").read_text()
+    own = yaml.safe_load(re.sub(r"^#(default-resources:|  slurm_)", r"\1", text, flags=re.M))
+    assert own == {**PROFILE, "default-resources": {"slurm_account": "lab", "slurm_partition": "gpu"}}
+
+
 @pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
 def test_a_stage_asks_for_gpus_and_threads_where_its_record_says_that_it_computes_on_them(stage):
     rule = rules()[stage.rule]
