@@ -60,6 +60,8 @@ def certified(plan: Plan, observations: Path, runs: Iterable[PlannedRun]) -> Ite
     """Inside, the working directory is a folder with the observations of `runs` and the certificates derived
     from them. This takes a while, so a line announces it. Raises UserError where a run has no observations.
     """
+    if not observations.is_dir():
+        raise UserError(f"{observations}: no such folder; must be one of observations, as evidence/runs")
     kept, chosen = observations.resolve(), list(runs)
     print(f"rs: deriving the tables of {plan.study.name} from {observations}", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):

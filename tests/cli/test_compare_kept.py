@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+from tiny_study import write_study
 
 from rs.cli.main import main
 
@@ -33,3 +34,14 @@ def test_methods_on_mnist(capsys):
     assert worst["verdict"] == "worse"
     assert found[named[0], named[2], "certified_accuracy"]["p"] < 1e-23
     assert all(r["verdict"] == "undecided" for r in pairs if r["about"] == "methods")
+
+
+@pytest.mark.parametrize("place", ["none", "s.yaml"])
+def test_a_folder_of_observations_that_is_none_is_not_told_as_a_run_without_them(
+    place, tmp_path, tiny, capsys
+):
+    study, kept = write_study(tmp_path / "s.yaml", tiny), tmp_path / place
+    for named in (["compare", f"{study}:gaussian", f"{study}:nal"], ["rederive", "--study", str(study)]):
+        assert main([*named, "--observations", str(kept)]) == 1
+        line = f"rs: {kept}: no such folder; must be one of observations, as evidence/runs\n"
+        assert capsys.readouterr() == ("", line)
