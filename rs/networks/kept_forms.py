@@ -101,7 +101,8 @@ def keep(network: nn.Module, compiled: Run, batches: Sequence[Tensor]) -> str | 
     except Exception as error:  # from the compiler, or a read-only home folder
         return one_line(error)
     finally:
-        own.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the user may have no cache at all
+            own.unlink()
     return None
 
 

@@ -13,9 +13,12 @@ from pathlib import Path
 
 
 def folder(kind: str) -> Path:
-    """The folder of one kind of cached results. It may be missing, read-only, or removed at any time."""
-    own = os.environ.get("XDG_CACHE_HOME", "")
-    return Path(own if os.path.isabs(own) else Path.home() / ".cache") / "rs-smoothing" / kind
+    """The folder of one kind of cached results. It may be missing, read-only, or removed at any time; for a
+    user without a home folder (a container without users) it can hold nothing.
+    """
+    own, home = os.environ.get("XDG_CACHE_HOME", ""), os.path.expanduser("~")
+    found = own if os.path.isabs(own) else os.path.join(home if os.path.isabs(home) else os.devnull, ".cache")
+    return Path(found, "rs-smoothing", kind)
 
 
 def private(paths: Iterable[Path]) -> bool:

@@ -53,6 +53,8 @@ class _LazyClient:
 
     def __getattr__(self, name: str) -> Any:
         if self._client is None:
+            if not os.path.isabs(os.path.expanduser("~")):
+                raise StoreError("MLflow needs a home folder, and this user has none; set HOME to a folder")
             from mlflow import MlflowClient
 
             self._client = MlflowClient(tracking_uri=self._uri)
