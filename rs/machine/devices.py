@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import functools
 import os
 import sys
-import tempfile
 import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
 
 import torch
 import torch.distributed as dist
 
 from rs.errors import UserError
 from rs.machine import device_class as classes
+from rs.machine import gpu_slots
 from rs.machine.float32 import full_float32
 from rs.statistics.seeding import Purpose, derive_seed
 
-BETWEEN_LOOKS = 1.0  # seconds between looks for a GPU that no other job holds
 SLOW = 5  # ratio to float32; processors with bfloat16 are faster in it, emulation is tens of times slower
 
 
@@ -63,8 +60,9 @@ def _chosen(requested: str) -> Iterator[torch.device]:
     if here == gpus or "CUDA_VISIBLE_DEVICES" in os.environ:
         yield torch.device("cuda", place)
         return
-    with _free_slot(gpus) as index:
-        yield torch.device("cuda", index)
+    name, lock = gpu_slots.free([str(index) for index in range(gpus)])
+    with lock:
+        yield torch.device("cuda", int(name))
 
 
 def _keep_freed_memory() -> None:
@@ -75,24 +73,6 @@ def _keep_freed_memory() -> None:
         libc = ctypes.CDLL("libc.so.6")
         libc.mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
         libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
-
-
-@contextlib.contextmanager
-def _free_slot(slots: int) -> Iterator[int]:
-    folder = Path(tempfile.gettempdir())
-    with contextlib.ExitStack() as stack:
-        paths = [folder / f"rs-gpu-{os.getuid()}-{i}.lock" for i in range(slots)]
-        handles = [stack.enter_context(open(path, "w")) for path in paths]
-        while (index := next((i for i, handle in enumerate(handles) if _locked(handle)), None)) is None:
-            time.sleep(BETWEEN_LOOKS)
-        yield index
-
-
-def _locked(handle: TextIO) -> bool:
-    with contextlib.suppress(BlockingIOError):
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
-    return False
 
 
 def warn_if_slow(precision: str, device: torch.device) -> None:

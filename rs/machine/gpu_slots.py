@@ -1,8 +1,7 @@
 """Which of several GPUs a process, or a job of several processes, takes: those that no other job of this user
 holds. No torch.
 
-A GPU is held by the lock of a file with its name. One process that may see every GPU of the machine chooses
-in rs.machine.devices, by locks of the same names.
+A GPU is held by the lock of a file with its name.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ def take_one() -> None:
     """
     stated = os.environ.get(VISIBLE, "")
     if len(names := _named(stated)) > 1 and not _own:
-        os.environ[VISIBLE], lock = _free(names)
+        os.environ[VISIBLE], lock = free(names)
         _own.append((stated, lock))
 
 
@@ -49,7 +48,7 @@ def for_processes(count: int, gpus: int) -> Iterator[None]:
         if count < len(names):
             with _open("collects") as turn:
                 fcntl.flock(turn, fcntl.LOCK_EX)
-                taken = dict(_free(names) for _ in range(count))
+                taken = dict(free(names) for _ in range(count))
             for lock in taken.values():
                 held.enter_context(lock)
             os.environ[VISIBLE] = ",".join(sorted(taken, key=names.index))
@@ -65,7 +64,7 @@ def _named(stated: str) -> list[str]:
     return [name.strip() for name in itertools.takewhile(A_GPU.match, stated.split(","))]
 
 
-def _free(names: list[str]) -> tuple[str, TextIO]:
+def free(names: list[str]) -> tuple[str, TextIO]:
     """The first of the GPUs that is free, as soon as one is, and its lock."""
     while True:
         for name in names:

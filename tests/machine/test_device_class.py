@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from rs.machine import device_class, devices
+from rs.machine import device_class
 
 
 @pytest.fixture
@@ -78,15 +76,3 @@ def test_wsl2_has_a_gpu_if_the_driver_names_one(driver: Path) -> None:
     (driver / "answer").write_text("NVIDIA GeForce RTX 4090\n")
     _forget()
     assert device_class.has_gpu()
-
-
-def test_a_job_takes_whichever_gpu_is_free_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices.tempfile, "gettempdir", lambda: str(tmp_path))
-    monkeypatch.setattr(devices, "BETWEEN_LOOKS", 0.01)
-    names = [tmp_path / f"rs-gpu-{os.getuid()}-{i}.lock" for i in range(2)]
-    with open(names[0], "w") as first, open(names[1], "w") as second:
-        for held in (first, second):
-            fcntl.flock(held, fcntl.LOCK_EX)
-        threading.Timer(0.2, lambda: fcntl.flock(second, fcntl.LOCK_UN)).start()
-        with devices._free_slot(2) as index:
-            assert index == 1

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from rs.errors import UserError
-from rs.machine import gpu_slots
+from rs.machine import devices, gpu_slots
 from rs.machine.gpu_slots import VISIBLE, for_processes, take_one
 
 
@@ -98,3 +99,34 @@ def test_a_folder_without_room_for_locks_is_one_line(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv(VISIBLE, "0,1")
     with pytest.raises(UserError, match=r"/proc/none/rs-gpu-\d+-0.lock: cannot be written: No such file"):
         take_one()
+
+
+# --- one process that may see every GPU ---
+
+
+@pytest.fixture
+def two_gpus(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+
+
+def test_a_job_takes_whichever_gpu_is_free_first(locks, two_gpus):
+    names = [locks / f"rs-gpu-{os.getuid()}-{i}.lock" for i in range(2)]
+    with open(names[0], "w") as first, open(names[1], "w") as second:
+        for held in (first, second):
+            fcntl.flock(held, fcntl.LOCK_EX)
+        threading.Timer(0.2, lambda: fcntl.flock(second, fcntl.LOCK_UN)).start()
+        with devices._chosen("auto") as device:
+            assert device == torch.device("cuda", 1)
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_lock_that_cannot_be_written_is_one_line_there_too(two_gpus, monkeypatch):
+    monkeypatch.setattr(gpu_slots.tempfile, "gettempdir", lambda: "/proc/none")
+    with (
+        pytest.raises(UserError, match=r"/proc/none/rs-gpu-\d+-0.lock: cannot be written: No such file"),
+        devices._chosen("cuda"),
+    ):
+        pass
