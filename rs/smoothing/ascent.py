@@ -114,7 +114,6 @@ def ddn(
     initial_norm: Tensor | float = 1.0,
     gamma: float = 0.05,
     box: tuple[float, float] | None = (0.0, 1.0),
-    levels: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Smallest l2 perturbation by decoupled direction and norm (Rony et al., CVPR 2019, Algorithm 1).
 
@@ -125,8 +124,7 @@ def ddn(
     adversarial point seen, x0 itself where there was none, and bool [B] whether there was one.
 
     `radius` (a number or one per image) projects the result onto its ball, as adversarial training does; the
-    projection may no longer be adversarial. `levels` rounds candidates to that many values per coordinate of
-    [0, 1] (256 for 8-bit images). A zero gradient does not turn the direction.
+    projection may no longer be adversarial. A zero gradient does not turn the direction.
     """
     x0 = x0.detach()
     norm = _per_image(initial_norm, x0).flatten().expand(len(x0))
@@ -149,7 +147,6 @@ def ddn(
         norm = torch.minimum(norm * torch.where(verdicts[0], 1 - gamma, 1 + gamma), farthest)
         step = 0.01 + 0.99 * (1 + math.cos(math.pi * i / steps)) / 2
         x = x0 + unit_l2(delta + step * unit_l2(gradient)) * _per_image(norm, delta)
-        x = x if levels is None else (x * (levels - 1)).round() / (levels - 1)
         delta = (x if box is None else x.clamp(*box)) - x0
     return x0 + (best if radius is None else project_l2(best, radius)), smallest.isfinite()
 

@@ -12,7 +12,7 @@ from scipy import special, stats
 
 from rs.errors import UserError
 from rs.methods.certificates.cohen import Cohen
-from rs.methods.certificates.divergence_table import furthest
+from rs.methods.certificates.divergence_table import last_radius_of_means
 from rs.methods.certificates.dual import Dual
 from rs.methods.certificates.dual_published import DualPublished, estimate
 from rs.methods.certificates.neyman_pearson import likelihood_ratios, required_probability
@@ -265,7 +265,7 @@ def test_published_procedure_is_algorithm_2(lambda_votes):
     expected = np.zeros(3)
     for i, (hits, _) in enumerate(counts):
         p_first, p = (stats.beta.ppf(alpha, k, m - k + 1) for k, m in ((hits, 100), (100 * hits, 10_000)))
-        for r in furthest(first) * np.arange(1, 31) / 30:
+        for r in last_radius_of_means(first) * np.arange(1, 31) / 30:
             gains = {
                 step: step * (p_first if lambda_votes == "selection" else p)
                 - np.maximum(step - np.exp(first(r)), 0).mean()

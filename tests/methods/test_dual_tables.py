@@ -10,7 +10,12 @@ from exact_radii import kinks
 from scipy import special, stats
 
 from rs.methods.certificates import divergence_table
-from rs.methods.certificates.divergence_table import exact_table, furthest, mean_margin, sampled_table
+from rs.methods.certificates.divergence_table import (
+    exact_table,
+    last_radius_of_means,
+    mean_margin,
+    sampled_table,
+)
 from rs.methods.certificates.radius_table import radius_table, required_quantile
 from rs.methods.certificates.ratio_laws import SphericalLaw, SupNormLaw
 
@@ -132,7 +137,7 @@ def test_radii_end_where_probabilities_below_1_do():
 def test_the_furthest_radius_of_a_pilot_is_where_two_of_its_draws_are():
     """Of Gaussian noise -median(T) = r^2 / 2 is exceeded by T with probability Phi(-r)."""
     pilot = SphericalLaw(20, 0.0).sample(10_000, torch.Generator().manual_seed(0))
-    assert furthest(pilot) == pytest.approx(stats.norm.isf(2 / 10_000), rel=0.06)
+    assert last_radius_of_means(pilot) == pytest.approx(stats.norm.isf(2 / 10_000), rel=0.06)
 
 
 @pytest.mark.slow
@@ -157,7 +162,8 @@ def test_a_sampled_table_is_wrong_no_more_often_than_it_says(monkeypatch):
     """Over many tables, for one image at a time: one bound pays for all radii and multipliers."""
     monkeypatch.setattr(divergence_table, "SAMPLED_RADII", 48)
     monkeypatch.setattr(divergence_table, "_PILOT", 1000)
-    monkeypatch.setattr(divergence_table, "farthest", lambda ratios: 4.0)  # the same radii for every seed
+    # the same radii for every seed
+    monkeypatch.setattr(divergence_table, "last_radius_of_margins", lambda ratios: 4.0)
     law, error, tables = EXACT[0], 0.2, 100
     r = np.geomspace(4.0 / 400, 4.0, 48)[[32, 38, 44]]
     # the least q at which these radii are false claims: none is as easily made

@@ -111,7 +111,7 @@ def mean_margin(T: Floats, t: Floats) -> Floats:
     return np.asarray((np.exp(t) * total - below) / len(T) + 0.5 - 1e-9)
 
 
-def furthest(ratios: Ratios) -> float:
+def last_radius_of_means(ratios: Ratios) -> float:
     """A radius at which hardly any pilot draw supports a positive score: plain means end there."""
 
     def hopeless(r: float) -> bool:
@@ -121,9 +121,9 @@ def furthest(ratios: Ratios) -> float:
     return _first(hopeless)
 
 
-def farthest(ratios: Ratios) -> float:
+def last_radius_of_margins(ratios: Ratios) -> float:
     """A radius at which even q = 1e-16 hardly has a positive score: no number of votes needs a larger one. It
-    is far beyond `furthest`, as the margin contains no rare event.
+    is far beyond `last_radius_of_means`, as the margin contains no rare event.
     """
 
     def hopeless(r: float) -> bool:
@@ -164,7 +164,7 @@ def exact_table(law: ExactLaw) -> ExactTable:
 def _means(law: SampledLaw, draws: int, seed: int) -> tuple[Floats, Floats, Floats]:
     """r [J], t [J, L] from a pilot sample, and the mean margin over `draws` fresh ones [J, L]."""
     pilot = law.sample(_PILOT, torch.Generator().manual_seed(2 * seed + 1))
-    largest = farthest(pilot)
+    largest = last_radius_of_margins(pilot)
     r = np.geomspace(largest / _SPAN, largest, SAMPLED_RADII)
     t = multipliers(pilot, r)
     ratios = law.sample(draws, torch.Generator().manual_seed(2 * seed))

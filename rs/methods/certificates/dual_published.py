@@ -29,7 +29,7 @@ import torch
 from pydantic import Field
 
 from rs.errors import UserError
-from rs.methods.certificates.divergence_table import furthest
+from rs.methods.certificates.divergence_table import last_radius_of_means
 from rs.methods.certificates.probabilities import certified, noise_name, vote_probabilities
 from rs.methods.certificates.ratio_laws import FREEDOM, NORMS, SampledLaw, law_of, noise_scale
 from rs.methods.interfaces import Certified
@@ -59,7 +59,7 @@ def _estimates(
     """r [J] and both estimates of D [J, L]."""
     generator = torch.Generator().manual_seed(seed)
     pilot, sample = law.sample(first, generator), law.sample(draws, generator)
-    r = furthest(pilot) * np.arange(1, radii + 1) / radii
+    r = last_radius_of_means(pilot) * np.arange(1, radii + 1) / radii
     grid = np.array(lambdas)
     first_d, second_d = (np.array([estimate(s(float(x)), grid) for x in r]) for s in (pilot, sample))
     return r, first_d, second_d
