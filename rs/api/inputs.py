@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -184,15 +184,3 @@ def chosen_device(device: str | torch.device, verb: str) -> torch.device:
         allowed = ", ".join(["auto", "cpu", *(f"cuda:{i}" for i in range(found))])
         raise UserError(f"{verb}: device: {device!r}: torch finds {plural(found, 'GPU')}; allowed {allowed}")
     return torch_device
-
-
-def probes_of(images: Tensor, levels: Sequence[float], number: int) -> Tensor:
-    """Noisy copies of `number` of the images (repeated where there are fewer), each under all levels. Forms
-    of a network are compared on them, as on those that rs.networks.audit makes of a data set.
-    """
-    few = images[[i * len(images) // number for i in range(number)]]
-    draws = torch.Generator().manual_seed(0)
-    scale = torch.tensor(levels).repeat(number // len(levels)).reshape(-1, 1, 1, 1)
-    return torch.cat(
-        [few + scale.roll(i, 0) * torch.randn(few.shape, generator=draws) for i in range(len(levels))]
-    )

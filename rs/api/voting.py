@@ -75,7 +75,7 @@ def prepared(
     `form_settings` (precision, batch, compiled) or the first one that this machine can run. Raises UserError,
     also for a network whose draws at random are shared by a batch of votes.
     """
-    probes = inputs.probes_of(x, network_audit.LEVELS, network_audit.IMAGES).to(device)
+    probes = network_audit.probes_of(x).to(device)
     copy, called = copied(network, name).to(device), isinstance(network, Called)
     if called and form_settings["compiled"]:  # a function's compiled code keeps the weights that it first met
         torch.compiler.reset()

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rs.api import inputs
 from rs.errors import UserError
 from rs.machine.chance import kept_chance, seeded
 from rs.networks import audit
@@ -32,7 +31,7 @@ def fingerprint(network: torch.nn.Module, shape: Sequence[int], device: torch.de
     drawn = torch.Generator().manual_seed(0)
     coarse = torch.rand(len(audit.LEVELS), shape[0], PATCHES, PATCHES, generator=drawn)
     images = functional.interpolate(coarse, list(shape[1:]), mode="bilinear")
-    probes = inputs.probes_of(images, audit.LEVELS, len(audit.LEVELS))[:PROBES].to(device)
+    probes = audit.probes_of(images, len(audit.LEVELS))[:PROBES].to(device)
     with kept_chance():
         seeded(0)
         logits = network(probes).float().cpu()

@@ -74,12 +74,16 @@ def probes(data: Path, device: torch.device) -> Tensor:
     """
     size = len(open_split(data, "test"))
     images, _ = load_images(data, "test", [i * size // IMAGES for i in range(IMAGES)])
+    return probes_of(images).to(device)
+
+
+def probes_of(images: Tensor, number: int = IMAGES) -> Tensor:
+    """Noisy copies of `number` of the images (repeated where there are fewer), each under all LEVELS."""
+    few = images[[i * len(images) // number for i in range(number)]]
     draws = torch.Generator().manual_seed(0)
-    levels = torch.tensor(LEVELS).repeat(IMAGES // len(LEVELS)).reshape(-1, 1, 1, 1)
-    noisy = [
-        images + levels.roll(i, 0) * torch.randn(images.shape, generator=draws) for i in range(len(LEVELS))
-    ]
-    return torch.cat(noisy).to(device)  # neighbours differ in image and level
+    levels = torch.tensor(LEVELS).repeat(number // len(LEVELS)).reshape(-1, 1, 1, 1)
+    noisy = [few + levels.roll(i, 0) * torch.randn(few.shape, generator=draws) for i in range(len(LEVELS))]
+    return torch.cat(noisy)  # neighbours differ in image and level
 
 
 def audit(network: nn.Module, images: Tensor, run: str, allow: Sequence[str] = ()) -> dict[str, Any]:

@@ -155,6 +155,17 @@ def test_probes_are_the_same_for_every_job(workspace):
         torch.testing.assert_close(found[i], expected.roll(i), rtol=0.1, atol=0)
 
 
+def test_of_few_images_each_is_repeated_under_every_level():
+    x = torch.arange(2.0).reshape(2, 1, 1, 1).expand(2, 1, 20, 20) * 100
+    found = network_audit.probes_of(x)
+    own = (found > 50).flatten(1).all(1)
+    assert (len(found), int(own.sum())) == (128, 64)
+    for mine in (found[own] - 100, found[~own]):
+        levels = mine.flatten(1).std(1).sort().values.reshape(4, 16)
+        torch.testing.assert_close(levels.mean(1), torch.tensor(network_audit.LEVELS), rtol=0.05, atol=0)
+    assert len(network_audit.probes_of(x, 4)) == 16
+
+
 # --- as a user meets it ---
 
 
