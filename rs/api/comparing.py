@@ -14,7 +14,7 @@ from rs.api.certification import Certification
 from rs.api.parameters import radius_list, settings_of
 from rs.errors import UserError
 from rs.settings.labels import certificate_label
-from rs.settings.limits import Positive, Share
+from rs.settings.limits import Level, Positive, Share
 from rs.settings.study import Report
 from rs.statistics.paired_draws import PairedDraws
 from rs.study.schema import method_schema, prune
@@ -44,7 +44,7 @@ ACROSS = "give across=True to compare them all the same"
 class _Limits:
     level: Share
     margins: dict[str, Positive]
-    sigma: Positive | None
+    sigma: Level | None
 
 
 def compare(

@@ -33,6 +33,7 @@ from rs.cli.text_table import between_marks
 from rs.errors import UserError, plural
 from rs.provenance.files import write_text
 from rs.provenance.reading import as_number
+from rs.settings.limits import LEVELS, is_level
 from rs.statistics.attainable import MOST
 from rs.study.certification_log import LogFault, lines_of, log_of
 from rs.study.log_audit import Finding, Stated, facts_of
@@ -105,7 +106,7 @@ def run(args: argparse.Namespace) -> None:
 def _stated(args: argparse.Namespace) -> Stated:
     """The statements on the command line. Raises UserError for impossible ones."""
     for option, value, allowed, fits in (
-        ("sigma", args.sigma, "a finite number above 0", lambda v: 0 < v < math.inf),
+        ("sigma", args.sigma, LEVELS, is_level),
         ("n", args.n, f"1 to {MOST}", lambda v: 1 <= v <= MOST),
         ("alpha", args.alpha, "strictly between 0 and 1", lambda v: 0 < v < 1),
         ("images", args.images, "1 or more", lambda v: v >= 1),

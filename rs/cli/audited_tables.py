@@ -19,7 +19,7 @@ from rs.provenance.files import ADVICE, read_table
 from rs.provenance.reading import is_number
 from rs.provenance.run_files import Rules, check_values
 from rs.settings.images import Subset
-from rs.settings.limits import MOST_IMAGES
+from rs.settings.limits import MOST_IMAGES, is_level
 from rs.statistics.attainable import MOST
 from rs.study.certification_log import Log
 from rs.study.log_audit import Finding, Stated, named
@@ -150,7 +150,7 @@ def _stated(rows: pd.DataFrame, provenance: dict[str, Any]) -> Stated:
     sigma: Any = noise.get("sigma")
     if noise.get("name") != "gaussian" or len(rows) == 0 or not needed <= {*rows}:
         return Stated()
-    if not is_number(sigma) or not 0 < sigma < math.inf:
+    if not is_number(sigma) or not is_level(sigma):
         return Stated()
     return Stated(float(sigma), int(rows["n"].iloc[0]), float(rows["alpha"].iloc[0]))
 

@@ -26,6 +26,7 @@ from typing import Any
 from rs.cli.compared_text import short_names, text
 from rs.errors import UserError
 from rs.provenance.reading import as_number
+from rs.settings.limits import LEVELS, is_level
 from rs.settings.study import Report
 from rs.tables.behind_averages import curve, on_hard_images, probabilities
 from rs.tables.comparisons import METRICS, PairSettings, as_json, compare, refuse_other_conditions
@@ -135,8 +136,8 @@ def find(args: argparse.Namespace) -> tuple[list[Contestant], list[float]]:
     """The named contestants, each once, by however many names and paths it was given; and the radii of the
     first study, or the default ones.
     """
-    if args.sigma is not None and not 0 < args.sigma < math.inf:
-        raise UserError(f"--sigma {args.sigma:g}: must be a number above 0")
+    if args.sigma is not None and not is_level(args.sigma):
+        raise UserError(f"--sigma {args.sigma:g}: must be {LEVELS}")
     parsed = [(name, *parse(name)) for name in args.contestants]
     labels: dict[tuple[str, ...], list[str | None]] = {}
     for _, files, label in parsed:
@@ -182,8 +183,8 @@ def at_sigma(name: str) -> tuple[Path, float | None]:
         return Path(name), None
     if has_images(Path(file)) or Path(file).suffix in (".yaml", ".yml"):
         raise UserError(f"{name}: @ is the sigma of a log; {file} states its own noise")
-    if not 0 < (sigma := as_number(number)) < math.inf:
-        raise UserError(f"{name}: @{number}: sigma must be a number above 0, as in {file}@0.25")
+    if not is_level(sigma := as_number(number)):
+        raise UserError(f"{name}: @{number}: sigma must be {LEVELS}, as in {file}@0.25")
     return Path(file), sigma
 
 

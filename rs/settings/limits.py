@@ -18,6 +18,7 @@ Divisor = Annotated[float, Field(ge=SMALLEST, le=LARGEST, allow_inf_nan=False)] 
 # The level of a noise, in image units; likelihood ratios divide by its square. The mark shows tables which
 # parameter of a family is its level.
 Level = Annotated[Divisor, Field(json_schema_extra={"x-level": True})]
+LEVELS = f"a number from {SMALLEST:g} to {LARGEST}"
 Share = Annotated[float, Field(gt=0, lt=1)]
 # The share of a training from which on something happens. A study may name the first drop of its learning
 # rate, which a rounded number misses by a few steps (rs/study/moments.py puts the number in its place).
@@ -51,3 +52,8 @@ MOST_JOBS = 100_000  # of a study; Snakemake considers them all before it starts
 
 Gammas = Annotated[tuple[Divisor, ...], Field(max_length=MOST_ENTRIES)]
 Radii = Annotated[tuple[NonNegative, ...], Field(max_length=MOST_ENTRIES)]
+
+
+def is_level(value: float) -> bool:
+    """Whether a number can be a `Level`: for a sigma that no schema checks. LEVELS says what is allowed."""
+    return SMALLEST <= value <= LARGEST

@@ -168,7 +168,7 @@ def test_settings_that_name_no_images_are_one_line(tmp_path, audit, test, size):
     assert f"{path}: cohen: test {json.dumps(test)} of " in audit(path, code=1)
 
 
-@pytest.mark.parametrize("sigma", [None, "x", 0, -1, math.nan])
+@pytest.mark.parametrize("sigma", [None, "x", 0, -1, 1e-320, math.nan])
 def test_radii_under_noise_without_a_level_wait_for_one(tmp_path, audit, sigma):
     path = certified(tmp_path / "certified.parquet", "cohen", spec={"noise": {**NOISE, "sigma": sigma}})
     assert "not checked: radii (give --sigma, --n, --alpha)" in audit(path)
@@ -202,6 +202,9 @@ def test_bad_input_is_one_line_and_the_others_are_told(tmp_path, audit):
     write_log(log, Log(i, i, i, i * 0.1, i == i, i * 0.0))
     assert "not checked: radii (give --sigma, --n, --alpha)" in audit(log)
     assert "not checked: radii (give --n, --alpha)" in audit(tmp_path, "--sigma", "0.5")
+    for sigma in ("1e-320", "nan", "inf", "1e300"):
+        refused = audit(log, "--sigma", sigma, code=1)
+        assert f"audit: --sigma {float(sigma)}: must be a number from 1e-06 to 1000000" in refused
     for option, value in (("sigma", "-1"), ("n", "0"), ("alpha", "1"), ("images", "-1"), ("acr", "much")):
         assert f"audit: --{option} {value}" in audit(log, f"--{option}", value, code=1)
     assert "audit: give logs" in audit(code=1)

@@ -104,9 +104,10 @@ def test_names_with_an_at_sign_are_names_of_files():
 @pytest.mark.parametrize(
     ("sides", "line"),
     [
-        (["a.tsv@half", "b.tsv"], "a.tsv@half: @half: sigma must be a number above 0, as in a.tsv@0.25"),
-        (["a.tsv@0", "b.tsv"], "@0: sigma must be a number above 0"),
-        (["a.tsv@inf", "b.tsv"], "@inf: sigma must be a number above 0"),
+        (["a.tsv@half", "b.tsv"], "@half: sigma must be a number from 1e-06 to 1000000, as in a.tsv@0.25"),
+        (["a.tsv@0", "b.tsv"], "@0: sigma must be a number from 1e-06"),
+        (["a.tsv@1e-320", "b.tsv"], "@1e-320: sigma must be a number from 1e-06"),
+        (["a.tsv@inf", "b.tsv"], "@inf: sigma must be a number from 1e-06"),
         (["a.tsv@0.5", "./a.tsv@1", "b.tsv"], "a.tsv: named twice, with other sigmas"),
         (["a@0.5", "b"], "a@0.5: @ is the sigma of a log; a states its own noise"),
         (["none.tsv@0.5", "b.tsv"], "none.tsv@0.5: cannot be read"),
