@@ -155,16 +155,14 @@ class Certification:
 def largest_radius(certified: Certification) -> float:
     """The certificate's radius for the maximum number of votes, all for one class."""
     from rs.methods import catalog
-    from rs.stages.certified_rows import largest_radius as of_unanimous
+    from rs.stages.certify_incremental import unanimous_radius
 
     draws, noise = certified.counts.draws, certified.counts.noise
     certificate = catalog.build("certificates", certified.certificate)
     alpha = left_of(certified.alpha, noise, draws.dimension, claims.most_votes(draws))
     described = claims.described(noise, certified.certificate)
     n = int(draws.stop.get("n", draws.estimation.n.max()))
-    if isinstance(certificate, Incremental):
-        return certificate.largest(described, alpha, n)
-    return of_unanimous(certificate, draws, described, alpha, n)
+    return unanimous_radius(certificate, draws, described, alpha, n)
 
 
 @dataclass(frozen=True)

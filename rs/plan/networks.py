@@ -12,7 +12,7 @@ from rs.plan.jobs import Job, PlannedRun, noise_slug, slug
 from rs.plan.observations import Observer
 from rs.plan.shard_sizes import Kept
 from rs.plan.sharing import NOT_IDENTITY, Sharing, imported_part, joined_part, training_part
-from rs.provenance.digests import digest, file_digest
+from rs.provenance.digests import digest
 from rs.settings.training import Calibrated
 from rs.study import joined, refusals, sampling_refusals
 from rs.study.calibration_refusals import check_reading
@@ -131,7 +131,7 @@ class Networks:
         spec = {
             "model": {"name": name, "imported": imported},
             "data": self.study.data,
-            "sha256": file_digest(weights),
+            "sha256": self._sharing.file_digest(weights),
             **({"chance": True} if "allow" in imported else {}),
         }
         planned = self._take(run, f"{slug('imported', self.data_id, weights.stem)}-{digest(spec)}", spec)

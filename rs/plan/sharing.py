@@ -78,6 +78,9 @@ class Sharing:
             self._runs[run.label].append(run)
         self._votes = {(run.label, run.seed): voting(run) for run in study.stated_runs}
         self._keys: dict[tuple[str, int], str] = {}
+        self.file_digest = functools.cache(
+            file_digest
+        )  # one look at each file of weights, which may be large
 
     def id(self, run: Run, network: str) -> str:
         """The id of a run whose network has the id `network`."""
@@ -105,7 +108,7 @@ class Sharing:
     def _content(self, run: Run, above: tuple[Run, ...]) -> dict[str, Any]:
         if run.kind == "imported":
             weights = Path(run.sections["weights"])
-            content = file_digest(weights) if weights.is_file() else str(weights)
+            content = self.file_digest(weights) if weights.is_file() else str(weights)
             return {"imported": imported_part(run), "name": weights.stem, "weights": content}
         if not run.trained:
             named = self._parts(run, "model", above)

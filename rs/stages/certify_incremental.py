@@ -37,7 +37,9 @@ def certify(
     made_for_this(draws, spec, model, folder)
     warn_of_versions(draws, folder)
     votes = spec["n0"] + spec["n"] + spec["source"]["n"]
-    tables = [claims(method, draws, spec, votes, _largest, _decided) for method in spec["certificates"]]
+    tables = [
+        claims(method, draws, spec, votes, unanimous_radius, _decided) for method in spec["certificates"]
+    ]
     both = [table.append_column("source_n", pa.array(draws.first.n)) for table in tables]
     stop = {key: value for key, value in draws.stop.items() if key != "share"}
     origin = provenance(spec, code, stop=stop, source=source, **facts_of(draws))
@@ -77,7 +79,8 @@ def _check(own: Votes, beside: np.ndarray, both: np.ndarray, folder: Path) -> No
         raise UserError(f"{folder}: holds counts that are not of the same draws; {ADVICE}")
 
 
-def _largest(certificate: Certificate, draws: Draws, noise: Any, alpha: float, n: int) -> float:
+def unanimous_radius(certificate: Certificate, draws: Draws, noise: Any, alpha: float, n: int) -> float:
+    """The radius from `n` unanimous votes, of certificates on the draws of one network or of two."""
     if isinstance(certificate, Incremental):
         return certificate.largest(noise, alpha, n)
     return largest_radius(certificate, draws, noise, alpha, n)

@@ -23,9 +23,9 @@ def radius_of(failures: np.ndarray, n: int, alpha: float) -> Floats:
     return np.asarray(-special.ndtri(clopper_pearson_upper(failures, n, alpha)))
 
 
-def largest(n: int, alpha: float) -> float:
-    """The radius at sigma = 1 from n unanimous votes."""
-    return float(radius_of(np.array([0]), n, alpha)[0])
+def largest(n: int, alpha: float, sigma: float = 1.0) -> float:
+    """The radius from n unanimous votes."""
+    return sigma * float(radius_of(np.array([0]), n, alpha)[0])
 
 
 def least_alpha(radius: float, n: int) -> float:

@@ -61,7 +61,7 @@ def findings(log: Log, stated: Stated) -> Iterator[Finding]:
 
 def above_cap(log: Log, sigma: float, n: int, alpha: float) -> Iterator[Finding]:
     """Radii more than one unit of the last digit above that of n unanimous votes."""
-    unit, most = unit_of(log.radius), sigma * attainable.largest(n, alpha)
+    unit, most = unit_of(log.radius), attainable.largest(n, alpha, sigma)
     above = (log.predict >= 0) & (log.radius > most + unit)
     if not above.any():
         return
@@ -75,7 +75,7 @@ def above_cap(log: Log, sigma: float, n: int, alpha: float) -> Iterator[Finding]
 def between(log: Log, sigma: float, n: int, alpha: float) -> Iterator[Finding]:
     """Radii below the cap that no number of votes gives, and radii that were rounded up."""
     unit = unit_of(log.radius)
-    below = np.flatnonzero((log.predict >= 0) & (log.radius <= sigma * attainable.largest(n, alpha) + unit))
+    below = np.flatnonzero((log.predict >= 0) & (log.radius <= attainable.largest(n, alpha, sigma) + unit))
     _, first, back = np.unique(log.radius[below], return_index=True, return_inverse=True)
     once = below[first]
     masks = attainable.within(log.radius[once] / sigma, unit[once] / sigma, n, alpha)

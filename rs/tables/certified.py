@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rs.provenance.run_files import VOTES, read_certified
+from rs.provenance.run_files import VOTES
 from rs.statistics.bounds import Floats
 from rs.statistics.intervals import capped, shares_at_least, standard_error, t_interval
 from rs.study.certification_log import images, read_log
@@ -96,7 +96,7 @@ def claims(stored: Stored) -> list[Claim]:
 def _of_runs(stored: Stored) -> Iterator[Claim]:
     for planned, observation, named in stored.observations():
         if observation.certified:
-            frame, provenance = read_certified(observation.certified)
+            frame, provenance = stored.certified(observation.certified)
             precision = planned.run.sections["sampling"]["precision"]
             source = None if planned.source is None else planned.source.run.label
             columns = {**named, "precision": precision}

@@ -54,7 +54,7 @@ def of_log(path: Path, sigma: float | None = None) -> Contestant:
 
 
 def _refuse_beyond(path: Path, log: Log, sigma: float) -> None:
-    most = sigma * largest(_MOST_VOTES, _LARGEST_ALPHA)
+    most = largest(_MOST_VOTES, _LARGEST_ALPHA, sigma)
     if (log.radius > most).any():
         i = int(log.radius.argmax())
         votes = f"10^9 votes, all for one class, give {most:.3f} at alpha = {_LARGEST_ALPHA:g}"

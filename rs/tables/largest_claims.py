@@ -21,31 +21,26 @@ def largest_claims(
     claim = _claim(study, label, certificate)
     if None in votes or claim is None:
         return None
-    return _largest(*claim), _largest(claim[0], *votes)
+    return attainable.largest(*claim), attainable.largest(*votes, claim[2])
 
 
 def largest_claim(study: Study, label: str, certificate: str) -> float | None:
     """The largest radius that the run's votes can certify; None where unanimous votes do not bound it."""
     claim = _claim(study, label, certificate)
-    return None if claim is None else _largest(*claim)
+    return None if claim is None else attainable.largest(*claim)
 
 
-def _largest(sigma: float, n: int, alpha: float) -> float:
-    """The radius that n unanimous votes certify under Gaussian noise (Cohen et al.)."""
-    return sigma * attainable.largest(n, alpha)
-
-
-def _claim(study: Study, label: str, certificate: str) -> tuple[float, int, float] | None:
-    """Level of the noise, votes and error rate."""
+def _claim(study: Study, label: str, certificate: str) -> tuple[int, float, float] | None:
+    """Votes, error rate and level of the noise."""
     if label in study.logs:
         log = study.logs[label]
         capped = at_most_unanimous(log["certificate"], log["noise"])
-        return (noise_level(log["noise"]), log["n"], log["alpha"]) if capped else None
+        return (log["n"], log["alpha"], noise_level(log["noise"])) if capped else None
     run = next(run for run in study.all_runs if run.label == label)
     for method in run.sections["certificates"]:
         if certificate_label(method) == certificate and not method.get("randomised"):  # that may certify more
             meant = [n for _, n in run.noises if is_for(method, n["name"])]
             levels = {noise_level(n) for n in meant}
             if len(levels) == 1 and all(at_most_unanimous(method["name"], n) for n in meant):
-                return levels.pop(), run.sections["sampling"]["n"], method.get("alpha", CertificateUse.alpha)
+                return run.sections["sampling"]["n"], method.get("alpha", CertificateUse.alpha), levels.pop()
     return None

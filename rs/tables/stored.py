@@ -23,6 +23,7 @@ from rs.tables.noise import smoothed_with
 from rs.tables.table import Row
 
 T = TypeVar("T")
+Certified = tuple[pd.DataFrame, dict[str, Any]]  # certified radii and their provenance
 _TRAINED = ("epochs", "train_seconds", "device", "precision", "resolved")  # keys of a manifest's provenance
 
 
@@ -31,7 +32,9 @@ class Stored:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.unchecked = check_files(plan)  # files without checksums, by the id of their run
+        self._certified: dict[Path, Certified] = {}
+        # files without checksums, by the id of their run
+        self.unchecked = check_files(plan, self._certified)
         self._derived: dict[Callable[[Stored], object], object] = {}
 
     def once(self, derive: Callable[[Stored], T]) -> T:
@@ -39,6 +42,10 @@ class Stored:
         if derive not in self._derived:
             self._derived[derive] = derive(self)
         return cast(T, self._derived[derive])
+
+    def certified(self, path: Path) -> Certified:
+        """What a certified file holds: for whoever asks first, as it was read when it was checked."""
+        return self._certified.pop(path, None) or read_certified(path)
 
     def observations(self) -> Iterator[tuple[PlannedRun, Observation, Row]]:
         """Every run with each of its smoothing noises, and the columns that name both."""
@@ -55,15 +62,15 @@ def head(planned: PlannedRun) -> Row:
 # --- checks ---
 
 
-def check_files(plan: Plan) -> dict[str, list[Path]]:
+def check_files(plan: Plan, kept: dict[Path, Certified] | None = None) -> dict[str, list[Path]]:
     """Files without a checksum (written before there were any), by the id of their run.
 
     Raises UserError for a file of another run, other settings or another network.
     """
-    return {planned.id: _check_run(plan, planned) for planned in plan.runs}
+    return {planned.id: _check_run(plan, planned, kept) for planned in plan.runs}
 
 
-def _check_run(plan: Plan, planned: PlannedRun) -> list[Path]:
+def _check_run(plan: Plan, planned: PlannedRun, kept: dict[Path, Certified] | None) -> list[Path]:
     path = planned.manifest
     manifest = read_model_manifest(path)
     provenance, trained = manifest["provenance"], planned.run.trained
@@ -91,7 +98,10 @@ def _check_run(plan: Plan, planned: PlannedRun) -> list[Path]:
     for observation in planned.observations:
         made = [(path, read_table(path)[1]) for path in observation.attacks]
         if certified := observation.certified:
-            made.append((certified, read_whole(certified, plan.maker(certified).spec, network)[1]))
+            read = read_whole(certified, plan.maker(certified).spec, network)
+            made.append((certified, read[1]))
+            if kept is not None:
+                kept[certified] = read
         if moved := observation.distributional:
             made.append((moved, read_table(moved)[1]))
         for path, provenance in made:
@@ -100,7 +110,7 @@ def _check_run(plan: Plan, planned: PlannedRun) -> list[Path]:
     return unchecked
 
 
-def read_whole(path: Path, spec: dict[str, Any], network: str) -> tuple[pd.DataFrame, dict[str, Any]]:
+def read_whole(path: Path, spec: dict[str, Any], network: str) -> Certified:
     """Certified radii and their provenance. Raises UserError unless they were made from `spec` with this
     network, and every certificate covers exactly the images that `spec` asks for.
     """

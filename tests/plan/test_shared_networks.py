@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 
 import pytest
 
 from rs.cli.acceptance import made_by_other_code
-from rs.plan import mixed_draws
+from rs.plan import mixed_draws, networks, sharing
+from rs.provenance.digests import file_digest
 from rs.provenance.files import provenance, write_json
 
 
@@ -45,6 +47,23 @@ def test_an_imported_model_without_an_architecture_or_entry_is_named(shared, ref
     (tmp_path / "w.pt").write_bytes(b"")
     shared["imported"] = {"mine": {"weights": str(tmp_path / "w.pt"), "noise": shared["noise"]}}
     assert "imported.mine: give one of entry (module:function) and architecture" in refusal(shared)
+
+
+def test_weights_that_two_labels_vote_with_are_hashed_once(shared, plan_of, tmp_path, monkeypatch):
+    """They may be gigabytes."""
+    (weights := tmp_path / "w.pt").write_bytes(b"weights")
+    hashed = list[Path]()
+
+    def counted(path: Path) -> str:
+        hashed.append(path)
+        return file_digest(path)
+
+    for module in (networks, sharing):
+        monkeypatch.setattr(module, "file_digest", counted, raising=False)
+    model = {"weights": str(weights), "architecture": {"name": "digits_cnn"}}
+    shared["imported"] = {"one": model, "two": {**model, "sampling": {"n0": 32}}}
+    assert len({planned.network for planned in plan_of(shared).runs if not planned.run.trained}) == 1
+    assert hashed.count(weights) == 1
 
 
 @pytest.mark.parametrize("sampling", [{"precision": "float32"}, {"device": "auto"}, {"images_per_shard": 2}])

@@ -27,7 +27,8 @@ from rs.stages.draw_files import read_votes
 from rs.stages.execution import as_dict
 from rs.tables.aggregate import check_tables
 from rs.tables.attacks import read_judged
-from rs.tables.stored import check_files
+from rs.tables.certified import claims
+from rs.tables.stored import Stored, check_files
 
 pytestmark = pytest.mark.slow
 
@@ -266,6 +267,13 @@ def test_parquet_that_is_not_ours_is_one_line(space: Workspace) -> None:
     with contextlib.chdir(space.folder):
         message = refusal(lambda: check_tables(space.plan), path)
     assert "lacks the columns" in message or "not the table runs" in message
+
+
+def test_certified_files_are_read_once_for_check_and_claims(space: Workspace, monkeypatch) -> None:
+    with contextlib.chdir(space.folder):
+        stored = Stored(space.plan)
+        monkeypatch.setattr(run_files, "read_table", lambda path, needs: pytest.fail(f"{path}: again"))
+        assert {c.columns["run"] for c in claims(stored)} == {p.id for p in space.plan.runs}
 
 
 def test_certify_says_what_its_votes_came_from(space: Workspace) -> None:
