@@ -102,7 +102,7 @@ def keep(network: nn.Module, compiled: Run, batches: Sequence[Tensor]) -> str | 
         return one_line(error)
     finally:
         with contextlib.suppress(OSError):  # the user may have no cache at all
-            own.unlink()
+            own.unlink(missing_ok=True)
     return None
 
 

@@ -162,7 +162,7 @@ def test_a_certification_meets_a_log_and_becomes_one(pair, tmp_path):
             lambda: rs.compare(pair[0], log, sigma=0.01),
             "at sigma = 0.01, 10^9 votes, all for one class, give",
         ),
-        (lambda: rs.compare(pair[0], log, sigma=-1), "compare: sigma: -1: must be greater than 0"),
+        (lambda: rs.compare(pair[0], log, sigma=-1), "compare: sigma: -1: must be greater than or equal"),
         (lambda: rs.compare(pair[0], tmp_path), "no contestant; allowed: the images.parquet of"),
         (lambda: rs.compare(pair[0], tmp_path / "none.tsv"), "none.tsv: cannot be read"),
         (lambda: pair[0].to_log(tmp_path / "a.parquet"), "a.parquet: a log is tab-separated text; name it"),
