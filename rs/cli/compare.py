@@ -88,6 +88,8 @@ def add_choices(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     if not 0 < args.level < 1:
         raise UserError(f"compare: --level {args.level:g}: must be between 0 and 1")
+    if args.details and not args.json:
+        raise UserError("compare: --details: needs --json; what people read holds them anyway")
     if args.at is not None and any(not 0 <= r < math.inf for r in args.at):
         raise UserError("compare: --at: must be finite numbers, 0 or more")
     margins = read_margins(args.margin)

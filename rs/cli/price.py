@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    cards = [rates.card(name) for name in args.gpu]
+    cards = list(dict.fromkeys(rates.card(name) for name in args.gpu))
     plan = Plan(Study(args.study))
     chosen = {"missing": price.missing(plan), "whole": price.whole(plan)}
     tell_extras(plan, chosen["missing"])

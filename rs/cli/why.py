@@ -59,9 +59,8 @@ def chain(address: str) -> Iterator[str]:
             near = difflib.get_close_matches(address, known, 3, 0.5) or sorted(set(known))[:3]
             hint = f"of its {len(set(known))}, near: {', '.join(near)}" if known else "it states none"
             raise UserError(f"{address}: {name} has no such number, claim or row TABLE[N]; {hint}")
-        rows.sort(
-            key=lambda row: row.get("condition_verdict") != row.get("verdict")
-        )  # what decides it, first
+        # what decides a claim, first
+        rows.sort(key=lambda row: row.get("condition_verdict") != row.get("verdict"))
         yield from _sentence(plan.study, rows)
         if all(row.get("counted") == "theory" for row in rows):
             yield from _decided_by(rows)

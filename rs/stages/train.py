@@ -253,10 +253,9 @@ def train_epoch(
         curve = leave_curve(subject, [*progress.rows, row], lost, spec, code, resume.with_name(DIVERGED))
         good = f"; the last good checkpoint is {resume}" if resume.is_file() else ""
         advice = f"lower training.optimizer.learning_rate ({rate:g} here)"
-        raise UserError(
-            f"{label}: diverged in epoch {epoch + 1}: {lost}; {advice}"
-            f"{', or mend the objective if its loss never was finite' * (epoch == 0)}{good}; {curve}"
-        )
+        if epoch == 0:
+            advice += ", or mend the objective if its loss never was finite"
+        raise UserError(f"{label}: diverged in epoch {epoch + 1}: {lost}; {advice}{good}; {curve}")
     if training.keep == "best_clean":
         draws = generator(subject.device, seed, "train", 3)
         accuracy = noisy_accuracy(subject.model, subject.selection, subject.noise, draws, label)

@@ -203,6 +203,7 @@ def test_the_files_of_another_network_are_refused(own_place, refused):
         (["a.tsv", "b.tsv", "--margin", "0"], "--margin 0: must be a number above 0"),
         (["a.tsv", "b.tsv", "--margin", "acr=-1"], "--margin acr=-1: must be a number above 0"),
         (["a.tsv", "b.tsv", "--margin", "loss=1"], "no metric 'loss'; allowed: acr, certified_accuracy"),
+        (["a.tsv", "b.tsv", "--details"], "--details: needs --json; what people read holds them anyway"),
         (["a.tsv", "b.tsv", "--level", "1"], "--level 1: must be between 0 and 1"),
         (["a.tsv", "b.tsv", "--at", "-1"], "--at: must be finite numbers, 0 or more"),
         (["a.tsv", "b.tsv", "--sigma", "1e-320"], "must be a number from 1e-06 to 1000000"),

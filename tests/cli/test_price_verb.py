@@ -53,7 +53,7 @@ def test_prices_for_programs(study, capsys):
 
 
 def test_prices_for_people(study, capsys):
-    assert main(["price", "--study", study, "--no-measure", "--gpu", "h200"]) == 0
+    assert main(["price", "--study", study, "--no-measure", "--gpu", "h200", "H200"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert " ".join(lines[0].split()) == (
         "whole: 20 jobs train calibrate sample attack all at most hours of rates"
