@@ -105,6 +105,28 @@ def test_a_network_with_dropout_is_seeded_and_continues_to_the_bit(fit, kill_at,
     assert not same(whole, fit("other", {**changed(epochs=2), "seed": 1}))
 
 
+def test_every_step_of_every_process_draws_anew(fit, monkeypatch):
+    drawn = []
+
+    class Drawing(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            drawn.append((float(torch.rand(())), np.random.random(), random.random()))
+            return x
+
+    monkeypatch.setattr(
+        checkpoints, "build_model", lambda *_: nn.Sequential(nn.Flatten(), Drawing(), nn.Linear(64, 10))
+    )
+    spec = changed(epochs=2, batch_size=480)
+    fit("first", spec)
+    first = list(drawn)
+    monkeypatch.setattr(training_epoch.distributed, "rank", lambda: 1)
+    with contextlib.suppress(FileNotFoundError):  # only the first process writes
+        fit("second", spec)
+    assert len(first) == len(set(first)) >= 4
+    assert len(drawn) == 2 * len(first)
+    assert not set(first) & set(drawn[len(first) :])
+
+
 def test_every_process_continues_with_draws_of_its_own(fit, kill_at, dropout, together):
     """Not with those of the process that wrote the checkpoint, which drew for other images."""
     spec = changed(epochs=1, batch_size=480)
