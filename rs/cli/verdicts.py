@@ -216,13 +216,14 @@ def claims_of(results: Iterable[StudyResults]) -> list[Row]:
 
 
 def _joint(found: list[Row]) -> Row:
-    """What several studies say of a claim: the verdict that says most, by the most measured conditions, or
-    that they contradict each other.
+    """What several studies say of a claim: the verdict that says most, by the most measured conditions, of
+    these by the most rows of tables (seeds, mostly), or that they contradict each other.
     """
 
-    def order(row: Row) -> tuple[int, int]:
+    def order(row: Row) -> tuple[int, int, int]:
         measured = sum(condition["value"] is not None for condition in row["conditions"])
-        return CLAIMS_SAYING_MOST.index(row["verdict"]), -measured
+        rests_on = sum(len((condition["evidence"] or "").split(", ")) for condition in row["conditions"])
+        return CLAIMS_SAYING_MOST.index(row["verdict"]), -measured, -rests_on
 
     first = min(found, key=order)
     decided = {row["address"].partition("/")[0]: row["verdict"] for row in found}

@@ -17,10 +17,13 @@ def number(study: str, status: str, **measured: Any) -> StudyResults:
     )
 
 
-def claim_of(study: str, verdict: str, *values: float | None) -> StudyResults:
+def claim_of(study: str, verdict: str, *values: float | None, evidence: str | None = None) -> StudyResults:
     """A claim with a condition for each value."""
     head = {"id": "a", "paper": "P", "place": "p", "claim": "c", "settings": None, "verdict": verdict}
-    rows = [head | {"address": f"{study}/claims/a", "value": value} for value in values or (None,)]
+    rows = [
+        head | {"address": f"{study}/claims/a", "value": value, "evidence": evidence}
+        for value in values or (None,)
+    ]
     return StudyResults([Path("gone.yaml")], "results", [], rows)
 
 
@@ -69,3 +72,11 @@ def test_of_studies_with_one_verdict_the_one_that_measured_most_stands_for_a_cla
         assert [claim["address"] for claim in claims_of(order)] == ["measured/claims/a"]
     decided = claim_of("decided", "holds", None)
     assert [claim["address"] for claim in claims_of([measured, decided])] == ["decided/claims/a"]
+
+
+def test_of_studies_that_measured_the_same_conditions_the_one_with_more_seeds_stands_for_a_claim():
+    """Three seeds that are listed first must not stand where six say the same, in narrower intervals."""
+    few = claim_of("few", "fails", -1.3, evidence="acr[0], acr[1]")
+    many = claim_of("many", "fails", -1.3, evidence="acr[0], acr[1], acr[2]")
+    for order in ([few, many], [many, few]):
+        assert [claim["address"] for claim in claims_of(order)] == ["many/claims/a"]
