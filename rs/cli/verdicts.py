@@ -3,11 +3,10 @@
 Studies with tables in results/ count with these, those of evidence/tables.yaml with tables derived from their
 kept observations (nothing is drawn), and shipped studies in config/ with neither as not run; the demo counts
 nowhere. Neither do tables that are not of their study as its files are now, nor invalid studies: a line tells
-of each. A printed number or a claim of several studies counts once: a number by the study that measured it
-best (`_strength`), whatever its verdict there; a claim with the verdict that says most, and undecided where
-studies contradict each other. `rs why ADDRESS` shows where one comes from. Verdicts by other people's logs of
-their own networks are shown apart (rs.cli.from_logs), as is what a paper's own numbers say of its claims
-(rs.tables.own_numbers).
+of each. A printed number or a claim of several studies counts once, by the study that measured it best
+(`_strength`, `_joint`), whatever its verdict there; a claim is undecided where studies contradict each other.
+`rs why ADDRESS` shows where one comes from. Verdicts by other people's logs of their own networks are shown
+apart (rs.cli.from_logs), as is what a paper's own numbers say of its claims (rs.tables.own_numbers).
 """
 
 from __future__ import annotations
@@ -216,16 +215,21 @@ def claims_of(results: Iterable[StudyResults]) -> list[Row]:
 
 
 def _joint(found: list[Row]) -> Row:
-    """What several studies say of a claim: the verdict that says most, by the most measured conditions, of
-    these by the most rows of tables (seeds, mostly), or that they contradict each other.
+    """What several studies say of a claim: the verdict of the one that measured most of its conditions, with
+    most seeds, or that they contradict each other.
     """
 
-    def order(row: Row) -> tuple[int, int, int]:
-        measured = sum(condition["value"] is not None for condition in row["conditions"])
-        rests_on = sum(len((condition["evidence"] or "").split(", ")) for condition in row["conditions"])
-        return CLAIMS_SAYING_MOST.index(row["verdict"]), -measured, -rests_on
+    def design(row: Row) -> tuple[int, ...]:
+        """By design first: to choose among studies by verdict would err more often than any of them."""
+        verdict, conditions = row["verdict"], row["conditions"]
+        strength = len(WITHOUT_VERDICT)
+        if verdict in WITHOUT_VERDICT:
+            strength = WITHOUT_VERDICT.index(verdict)
+        measured = sum(condition["value"] is not None for condition in conditions)
+        rests_on = sum(len((condition["evidence"] or "").split(", ")) for condition in conditions)
+        return strength, measured, rests_on, -CLAIMS_SAYING_MOST.index(verdict)
 
-    first = min(found, key=order)
+    first = max(found, key=design)
     decided = {row["address"].partition("/")[0]: row["verdict"] for row in found}
     if not {"holds", "fails"} <= {*decided.values()}:
         return first
