@@ -17,6 +17,7 @@ from rs.cli import verdicts
 from rs.cli.rederive import certified
 from rs.cli.tabled_studies import SHIPPED, readable, study_behind
 from rs.cli.verdicts import OBSERVATIONS
+from rs.cli.why_rows import places_text, rows_text
 from rs.errors import UserError, plural
 from rs.plan import diverged, price
 from rs.plan.jobs import RESULTS, PlannedRun
@@ -128,8 +129,12 @@ def _conditions(rows: list[Row]) -> Iterator[str]:
     for row in rows:
         at = "" if row["radius"] is None else f" at {row['radius']:g}"
         value = "" if row["value"] is None else f" = {row['value']:.4g} {_ends(row)}"
-        basis = f"({row['counted']}) {row['evidence'] or ''}"
-        yield f"  {row['condition_verdict']}: {row['condition']}{at}{value} {basis}".rstrip()
+        by = str(row["evidence"] or "")
+        found = f"  {row['condition_verdict']}: {row['condition']}{at}{value} ({row['counted']})"
+        if CELL.search(by):
+            yield from (found, f"    by {places_text(by)}")
+        else:
+            yield f"{found} {by}".rstrip()
 
 
 def _decided_by(rows: list[Row]) -> Iterator[str]:
@@ -148,12 +153,10 @@ def _evidence(
     plan: Plan, tables: dict[str, Any], folder: Path | None, cells: Iterable[tuple[str, ...]], address: str
 ) -> Iterator[str]:
     """The rows of the tables, then each run of theirs once, with all files that these rows come from."""
-    rows = [(table, _row(plan, tables, table, int(index), address)) for table, index in dict.fromkeys(cells)]
-    for (table, index), (_, row) in zip(dict.fromkeys(cells), rows, strict=True):
-        shown = ", ".join(
-            f"{k} {v:.6g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items() if v is not None
-        )
-        yield f"row {table}[{index}]: {shown[:600]}"
+    found = {(t, int(i)): _row(plan, tables, t, int(i), address) for t, i in cells}
+    rows = [(table, row) for (table, _), row in found.items()]
+    seeds = {planned.id: planned.run.seed for planned in plan.runs}
+    yield from rows_text(((*place, row) for place, row in found.items()), seeds)
     nothing = dict.fromkeys(TABLES["provenance"].columns)  # rows that no file held lack empty columns
     for planned in plan.runs:
         own = [(table, row) for table, row in rows if _is_of(planned, row)]

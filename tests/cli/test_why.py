@@ -84,9 +84,13 @@ def test_only_the_files_that_a_row_comes_from_are_named(plan, table, behind):
 def test_what_decides_a_claim_comes_first_and_each_run_once(plan):
     lines = list(chain("tiny/claims/measured"))
     assert lines[:2] == ["P, section 1: So it is.", "  verdict: fails"]
-    assert lines[2].startswith("  fails: acr of gaussian at most 0.1 = 0.6 ")
-    assert lines[3].startswith("  holds: acr of gaussian at least 0.1 = 0.6 ")
-    assert [line.partition("[")[0] for line in lines[4:6]] == 2 * ["row average_certified_radius"]
+    assert lines[2].startswith("  fails: acr (gaussian sigma=0.5) of gaussian at most 0.1 = 0.6 ")
+    assert lines[4].startswith("  holds: acr (gaussian sigma=0.25) of gaussian at least 0.1 = 0.6 ")
+    assert [lines[3], lines[5]] == [f"    by average_certified_radius[{i}]" for i in (1, 0)]
+    assert lines[6].startswith("rows of average_certified_radius, each with label gaussian, seed 0, ")
+    start = next(i for i, line in enumerate(lines) if line.split()[:2] == ["row", "smoothing"])
+    rows = [line.split()[:3] for line in lines[start + 1 : start + 3]]
+    assert rows == [["[1]", "gaussian", "sigma=0.5"], ["[0]", "gaussian", "sigma=0.25"]]
     assert sum(line.startswith("  run gaussian, seed 0: ") for line in lines) == 1
     assert sum(line.startswith("    sample, ") for line in lines) == 2
     assert lines[-1].startswith("run everything again: ")
