@@ -28,6 +28,7 @@ from rs.plan.staleness import job_is_current
 from rs.provenance.digests import digest
 from rs.provenance.files import write_text
 from rs.provenance.reading import parse_json
+from rs.settings.limits import MOST_VOTES
 from rs.settings.sampling import Sampling
 from rs.settings.study import Report
 from rs.stages import execution
@@ -202,9 +203,9 @@ def _normalization(text: str | None) -> Any:
     return parse_json(text, f"certify: --normalization {text}: not JSON")
 
 
-def whole(option: str, text: str, least: int = 1) -> int:
-    if not re.fullmatch("[0-9]{1,15}", text) or int(text) < least:
-        raise UserError(f"certify: {option} {text}: must be a whole number from {least}")
+def whole(option: str, text: str, least: int = 1, most: int = MOST_VOTES) -> int:
+    if not re.fullmatch("[0-9]{1,20}", text) or not least <= int(text) <= most:
+        raise UserError(f"certify: {option} {text}: must be a whole number from {least} to {most}")
     return int(text)
 
 

@@ -108,7 +108,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
         budget=None if args.budget is None else seconds(args.budget),
         split=args.split,
         labelled=not args.unlabelled,
-        seed=whole("--seed", args.seed, least=0),
+        seed=whole("--seed", args.seed, least=0, most=MOST_SEED),
         device=args.device,
         precision=args.precision,
         allow=tuple(args.allow or ()),
@@ -135,6 +135,7 @@ def check_out(settings: Settings, is_stated: bool) -> None:
         raise UserError(f"certify: --out {settings.out}: {problem}")
 
 
+MOST_SEED = 2**53  # as in a study (rs.settings.limits.Seed)
 WHOLE = ("n", "images", "batch")
 
 
@@ -168,7 +169,7 @@ def stated(args: argparse.Namespace) -> Stated:
         raise UserError(f"certify: --channels {args.channels}: must be 1 or 3")
     return Stated(
         size=None if args.size is None else size(args.size),
-        resize=None if args.resize is None else whole("--resize", args.resize),
+        resize=None if args.resize is None else whole("--resize", args.resize, most=99_999),
         interpolation=args.interpolation,
         mean=numbers("--mean", args.mean),
         std=numbers("--std", args.std),
@@ -196,9 +197,9 @@ def numbers(option: str, text: str | None) -> tuple[float, ...] | None:
 
 
 def seconds(text: str) -> float:
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) *(s|min|h)", text)
+    match = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]+)?) *(s|min|h)", text)
     if not match or float(match[1]) == 0:
-        raise UserError(f"certify: --budget {text}: must be a time, as 90s, 10min or 2h")
+        raise UserError(f"certify: --budget {text}: must be a time, as 90s, 10min or 2h; at most 999999h")
     return float(match[1]) * BUDGET[match[2]]
 
 

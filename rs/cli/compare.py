@@ -17,7 +17,6 @@ import contextlib
 import dataclasses
 import itertools
 import json
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ from typing import Any
 from rs.cli.compared_text import short_names, text
 from rs.errors import UserError
 from rs.provenance.reading import as_number
-from rs.settings.limits import LEVELS, is_level
+from rs.settings.limits import LARGEST, LEVELS, is_level
 from rs.settings.study import Report
 from rs.tables.behind_averages import curve, on_hard_images, probabilities
 from rs.tables.comparisons import METRICS, PairSettings, as_json, compare, refuse_other_conditions
@@ -90,8 +89,8 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(f"compare: --level {args.level:g}: must be between 0 and 1")
     if args.details and not args.json:
         raise UserError("compare: --details: needs --json; what people read holds them anyway")
-    if args.at is not None and any(not 0 <= r < math.inf for r in args.at):
-        raise UserError("compare: --at: must be finite numbers, 0 or more")
+    if args.at is not None and any(not 0 <= r <= LARGEST for r in args.at):
+        raise UserError(f"compare: --at: must be numbers from 0 to {LARGEST}")
     margins = read_margins(args.margin)
     contestants, radii = find(args)
     if len(contestants) < 2:
@@ -126,8 +125,9 @@ def read_margins(entries: list[str]) -> dict[str, float]:
     named: dict[str, float] = {}
     for entry in entries:
         metric, equals, number = entry.rpartition("=")
-        if not 0 < (value := as_number(number)) < math.inf:
-            raise UserError(f"compare: --margin {entry}: must be a number above 0")
+        if not 0 < (value := as_number(number)) <= LARGEST:
+            problem = f"must be a number above 0 and at most {LARGEST}"
+            raise UserError(f"compare: --margin {entry}: {problem}")
         if equals and metric not in METRICS:
             raise UserError(f"compare: --margin {entry}: no metric {metric!r}; allowed: {', '.join(METRICS)}")
         (named if equals else general).update({metric: value} if equals else dict.fromkeys(METRICS, value))

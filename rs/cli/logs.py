@@ -25,6 +25,7 @@ from rs.provenance.files import provenance, whole_file, write_table
 from rs.provenance.run_files import belongs, read_certified, read_model_manifest
 from rs.report.html_table import down, up
 from rs.settings.labels import describe
+from rs.settings.limits import LARGEST
 from rs.settings.study import Report
 from rs.study.certification_log import Log, check_name, images, logs_in, read_log, write_claims
 from rs.tables.certified import decided_radii, left_open
@@ -59,8 +60,8 @@ def import_logs(args: argparse.Namespace) -> None:
 
     Unreadable logs are named after the others; the UserError (exit code 1) gives their number.
     """
-    if any(not 0 <= r < np.inf for r in args.radii):
-        raise UserError("import-log: --radii: must be finite numbers, 0 or more")
+    if any(not 0 <= r <= LARGEST for r in args.radii):
+        raise UserError(f"import-log: --radii: must be numbers from 0 to {LARGEST}")
     if args.out and args.out.suffix not in TABLES:
         raise UserError(f"import-log: --out {args.out}: must end in {' or '.join(TABLES)}")
     logs: dict[Path, Log] = {}

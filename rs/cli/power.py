@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 from typing import Any
 
 from rs.cli.compare import CONTESTANT, NAMED, add_choices, find, parse
 from rs.errors import UserError, plural
 from rs.settings import limits
 from rs.settings.certificates import CertificateUse
+from rs.settings.limits import LARGEST
 from rs.statistics import power as size
 from rs.statistics.agreement import FEWEST_SEEDS
 from rs.tables.contestants import Contestant
@@ -73,10 +73,12 @@ def check(args: argparse.Namespace) -> None:
         value = getattr(args, name)
         if value is not None and not 0 < value < 1:
             raise UserError(f"power: --{name} {value:g}: must be between 0 and 1")
-    if args.difference is not None and not 0 < abs(args.difference) < math.inf:
-        raise UserError(f"power: --difference {args.difference:g}: must be a number other than 0")
-    if args.seed_deviation is not None and not 0 < args.seed_deviation < math.inf:
-        raise UserError(f"power: --seed-deviation {args.seed_deviation:g}: must be a number above 0")
+    if args.difference is not None and not 0 < abs(args.difference) <= LARGEST:
+        must = f"must be a number other than 0, of at most {LARGEST}"
+        raise UserError(f"power: --difference {args.difference:g}: {must}")
+    if args.seed_deviation is not None and not 0 < args.seed_deviation <= LARGEST:
+        must = f"must be a number above 0 and at most {LARGEST}"
+        raise UserError(f"power: --seed-deviation {args.seed_deviation:g}: {must}")
     for name, least, most in (
         ("images", 2, size.MOST_IMAGES),
         ("seeds", FEWEST_SEEDS, size.MOST_SEEDS),
@@ -85,8 +87,8 @@ def check(args: argparse.Namespace) -> None:
         value = getattr(args, name)
         if value is not None and not least <= value <= most:
             raise UserError(f"power: --{name} {value}: must be {least} to {most}")
-    if args.at is not None and not 0 <= args.at < math.inf:
-        raise UserError("power: --at: must be a finite number, 0 or more")
+    if args.at is not None and not 0 <= args.at <= LARGEST:
+        raise UserError(f"power: --at: must be a number from 0 to {LARGEST}")
 
 
 def conditions(

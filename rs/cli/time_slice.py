@@ -27,6 +27,7 @@ from rs.cli.slice_queue import cost, jobs_of, read_queue, unmade
 from rs.errors import UserError, plural
 from rs.plan.jobs import RESULTS
 from rs.provenance.files import make_folder, write_json
+from rs.settings.limits import LARGEST
 
 PACKING = 12.0  # seconds kept for packing
 LOOKS = 0.05  # seconds between looks at the running jobs
@@ -159,8 +160,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 @_interruptible()
 def run(args: argparse.Namespace) -> None:
     started, since = time.monotonic(), time.time()
-    if not args.minutes > 0 or args.slots < 1:  # both are false for nan
-        raise UserError(f"slice: --minutes {args.minutes:g}: must be above 0, and --slots at least 1")
+    if not 0 < args.minutes <= LARGEST or args.slots < 1:  # false for nan
+        must = f"must be above 0 and at most {LARGEST}, and --slots at least 1"
+        raise UserError(f"slice: --minutes {args.minutes:g}: {must}")
     if args.pack and 60 * args.minutes <= PACKING:
         problem = f"must be above {PACKING / 60:g}, the time that is kept for packing"
         raise UserError(f"slice: --minutes {args.minutes:g}: {problem}")

@@ -7,7 +7,6 @@ them. For a person who calls the verb it is an error.
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import socket
 import sys
@@ -21,6 +20,7 @@ from rs.plan.logged import NOT_LOGGED, record_file, unlogged
 from rs.plan.plan import Plan
 from rs.plan.staleness import page_inputs
 from rs.provenance.files import ADVICE, made_from, provenance, read_json, write_json
+from rs.settings.limits import LARGEST
 from rs.study.tracking_place import same_store, sqlite_file, without_password
 
 
@@ -69,8 +69,8 @@ def follow(args: argparse.Namespace) -> None:
     from rs.report.tracking.live import Live
 
     plan, every = plan_of(args), args.every
-    if not 0 < every < math.inf:
-        raise UserError("follow: --every: must be a number of seconds above 0")
+    if not 0 < every <= LARGEST:
+        raise UserError(f"follow: --every: must be a number of seconds above 0 and at most {LARGEST}")
     trained = [planned for planned in plan.runs if planned.run.trained]
     runs = {p.id: (p.title, p.folder) for p in trained}
     print(

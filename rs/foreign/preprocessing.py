@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from rs.errors import UserError
 from rs.methods.data.images import LOSSLESS, refusal
 from rs.methods.models.layers import Normalization, first_layer
+from rs.settings.limits import LARGEST, LEVELS, is_level
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -54,8 +55,9 @@ class Preprocessing:
         if len(self.mean) != len(self.std) or self.channels not in LOSSLESS:
             problem = f"mean and std: {len(self.mean)} and {len(self.std)} numbers"
             raise UserError(f"certify: {problem}; must be one of each per channel, for 1 or 3 channels")
-        if not all(np.isfinite(self.mean)) or not all(0 < s < np.inf for s in self.std):
-            raise UserError("certify: mean and std: must be finite, and std greater than 0")
+        if not all(abs(m) <= LARGEST for m in self.mean) or not all(map(is_level, self.std)):
+            problem = f"mean must be at most {LARGEST}, std {LEVELS}"
+            raise UserError(f"certify: {problem}")
 
     @property
     def channels(self) -> int:

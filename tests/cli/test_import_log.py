@@ -117,3 +117,9 @@ def test_a_log_is_not_exported_under_the_name_of_a_table() -> None:
     for name in ("log.csv", "log.parquet", "log.tsv.gz"):
         with pytest.raises(UserError, match=r"a log is tab-separated text; name it \.tsv"):
             export_log(argparse.Namespace(out=Path(name)))
+
+
+@pytest.mark.parametrize("radius", ["-1", "nan", "inf", "1e300"])
+def test_radii_are_numbers_of_a_sensible_size(radius: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["import-log", "none.tsv", "--radii", radius]) == 1
+    assert capsys.readouterr().err == "rs: import-log: --radii: must be numbers from 0 to 1000000\n"

@@ -246,6 +246,8 @@ def test_where_the_search_for_a_number_of_images_ends_is_no_answer(capsys, at):
         (["a.tsv"], "the pilot shows no difference; give the one to detect"),
         (["a.tsv", "b.tsv", "--difference", "0"], "--difference 0: must be a number other than 0"),
         (["a.tsv", "b.tsv", "--seed-deviation=-1"], "--seed-deviation -1: must be a number above 0"),
+        (["a.tsv", "--seeds", "5", "--seed-deviation", "1e300"], "above 0 and at most 1000000"),
+        (["a.tsv", "b.tsv", "--difference", "1e300"], "other than 0, of at most 1000000"),
         (["a.tsv", "b.tsv", "--power", "1"], "--power 1: must be between 0 and 1"),
         (["a.tsv", "b.tsv", "--images", "1"], "--images 1: must be 2 to 1000000000000000"),
         (["a.tsv", "b.tsv", "--seeds", "2"], "--seeds 2: must be 3 to 10000"),

@@ -99,7 +99,10 @@ def test_folders_and_minutes_are_checked_before_the_work(queue, tmp_path, monkey
             ["--minutes", "0.2", "--pack", "p"],
             "rs: slice: --minutes 0.2: must be above 0.2, the time that is",
         ),
-        (["--minutes", "nan"], "rs: slice: --minutes nan: must be above 0, and --slots at least 1"),
+        *(
+            (["--minutes", minutes], f"rs: slice: --minutes {minutes}: must be above 0 and at most 1000000, ")
+            for minutes in ("nan", "inf", "0")
+        ),
     ):
         assert main(["slice", str(queue), "--minutes", "1", *wrong]) == 1
         message = capsys.readouterr().err
