@@ -43,7 +43,8 @@ def _in_common(metric: str, sides: list[Row]) -> str:
     """
     keys = [key for key in (*OWN, "where") if key != "certificate" or metric in CERTIFIED]
     texts = [{_text(side[key]) for side in sides} for key in keys]
-    shared = ", ".join(text for each in texts if len(each) == 1 for text in each - {"", Condition.certificate})
+    unsaid = {"", Condition.certificate}
+    shared = ", ".join(text for each in texts if len(each) == 1 for text in each - unsaid)
     return f" ({shared})" if shared else ""
 
 
