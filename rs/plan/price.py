@@ -135,6 +135,8 @@ def sentence(plan: Plan) -> str | None:
     if not cost.stages and not cost.unpriced:
         stages = ", ".join(f"{stage} {n:,}" for stage, n in Counter(job.stage for job in jobs).items())
         return f"{plural(len(jobs), 'job')} missing: {stages}, which train and draw nothing"
+    if not cost.stages:
+        return f"{plural(len(jobs), 'job')} missing; cost unknown: {'; '.join(cost.unpriced)}"
     parts = ", ".join(f"{stage} {in_words(h)}" for stage, h in cost.stages.items())
     assumed = "assumed; `rs price` measures" if cost.assumed else "measured"
     hours = f"about {in_words(cost.hours)} {cost.unit} here ({assumed})"

@@ -138,7 +138,8 @@ def test_what_nothing_is_known_of_is_told_and_not_guessed(tiny, plan_of, monkeyp
     found = price.price(plan, price.whole(plan))
     assert found.unpriced == ("digits_cnn, float32: not measured yet (rs price does)",)
     assert price.hours(plan, price.whole(plan)) is None
-    assert "not included: digits_cnn, float32: not measured" in price.sentence(plan)
+    unknown = "cost unknown: digits_cnn, float32: not measured yet (rs price does)"
+    assert price.sentence(plan) == f"{len(price.missing(plan))} jobs missing; {unknown}"
 
 
 def test_measured_rates_are_taken_instead_of_assumed_ones(tiny, plan_of):
