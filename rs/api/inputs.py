@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from rs.api.parameters import array_of
 from rs.api.user_model import Called
@@ -19,6 +21,7 @@ from rs.networks.transformations import one_line
 
 Model = nn.Module | Callable[[Tensor], Tensor]
 Images = Tensor | np.ndarray
+ROUNDING = 1e-4  # what a resize or a colour conversion in float32 or less takes images out of [0, 1]
 CHANNELS = (1, 3, 4)  # numbers of channels, to recognise images with channels last
 
 
@@ -41,11 +44,19 @@ def network_of(model: Model, verb: str) -> nn.Module:
             kind = str(weight.dtype).removeprefix("torch.")
             advice = "give it in float32 (model.float()); precision='bfloat16' rounds it here"
             raise UserError(f"{verb}: model: {name} is {kind}; {advice}")
-        if weight.is_meta:
-            raise UserError(
-                f"{verb}: model: {name} has a shape and no values (device meta); load its weights"
-            )
+    if lacking := unfilled(model):
+        raise UserError(f"{verb}: model: {lacking}")
     return model
+
+
+def unfilled(network: nn.Module) -> str:
+    """The first weight that is still to come, and what gives it; empty where there is none."""
+    for name, weight in chain(network.named_parameters(), network.named_buffers()):
+        if is_lazy(weight):
+            return f"{name} has no shape before a first pass (a lazy module); call the network once on images"
+        if weight.is_meta:
+            return f"{name} has a shape and no values (device meta); load its weights"
+    return ""
 
 
 @torch.no_grad()
@@ -88,6 +99,8 @@ def logits_in(output: Any) -> str:
 
 
 def _hint(output: Any) -> str:
+    if isinstance(output, np.ndarray):
+        return "; wrap it: lambda x: torch.from_numpy(model(x))"
     part = logits_in(output)
     doubt = ", if that is the logits" if part == "[0]" else ""
     return f"; wrap it: lambda x: model(x){part}{doubt}" if part else ""
@@ -134,7 +147,9 @@ def image_tensor(images: Images, verb: str) -> Tensor:
     if low < 0 or high > 1:
         levels = low >= 0 and 2 < high <= 255
         advice = "images / 255" if levels else "normalisation belongs into the model"
-        problem = f"values from {low:g} to {high:g}; allowed [0, 1]: {advice}"
+        if min(low, 1 - high) > -ROUNDING:
+            advice = "what rounding added can be cut off (images.clip(0, 1))"
+        problem = f"values from {low:.9g} to {high:.9g}; allowed [0, 1]: {advice}"
         raise UserError(f"{verb}: images: {problem}")
     with torch.inference_mode(False):  # an attack takes gradients, which tensors of that mode have not
         return x.float().contiguous().clone() if x.is_inference() else x.float().contiguous()

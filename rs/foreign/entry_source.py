@@ -8,8 +8,7 @@ import hashlib
 import sys
 from pathlib import Path
 
-from torch import Tensor
-
+from rs.api.inputs import unfilled
 from rs.errors import UserError
 from rs.foreign.preprocessing import Preprocessing
 from rs.foreign.recognised import refuse
@@ -30,12 +29,8 @@ def load(request: Request) -> Foreign:
         raise request.fault(reason) from error
     if request.weights is not None:
         network = fill(network, state_of(request), request)
-    for key, tensor in network.state_dict().items():
-        if isinstance(tensor, Tensor) and tensor.is_meta:
-            problem = (
-                f"{key} has a shape and no values (device meta); the function must return it with values"
-            )
-            raise request.fault(problem)
+    if lacking := unfilled(network):
+        raise request.fault(f"{lacking}, in the function")
     source = Path(getattr(sys.modules[module], "__file__", None) or module)
     code = hashlib.sha256(source.read_bytes()).hexdigest() if source.is_file() else ""
     provenance = {"module": code, "weights": digest_of(network)}

@@ -39,6 +39,12 @@ def certify(images=X, labels=None, model=logits, **settings):
         ("resnet18", "smooth: model: a str cannot be called"),
         (nn.Linear(64, 3).half(), "model: weight is float16; give it in float32"),
         (
+            nn.LazyLinear(3),
+            "smooth: model: weight has no shape before a first pass (a lazy module); call the",
+        ),
+        (nn.Linear(64, 3, device="meta"), "smooth: model: weight has a shape and no values (device meta)"),
+        (lambda x: logits(x).numpy(), "returns a ndarray, .*wrap it: lambda x: torch.from_numpy(model(x))"),
+        (
             lambda x: {"logits": logits(x)},
             "returns a dict, .*lambda x: model(x)['logits']",
         ),
@@ -65,6 +71,7 @@ def test_models(model, line):
     [
         ((X * 255).astype(np.uint8), "images: uint8; allowed floating-point numbers in [0, 1]"),
         (X * 255, "allowed [0, 1]: images / 255"),
+        (X / X.max() * np.float32(1.000001), "to 1.00000095; allowed [0, 1]: what rounding added can be"),
         (X * 4 - 2, "allowed [0, 1]: normalisation belongs into the model"),
         (X[0], "images: [1, 8, 8]; allowed [N, C, H, W] (one image: images[None])"),
         (X[:0], "images: [0, 1, 8, 8]; allowed [N, C, H, W]; there are no images"),

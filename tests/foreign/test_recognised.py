@@ -163,6 +163,7 @@ class Sized(nn.Module):
     def __init__(self, width): super().__init__()
 def meta():
     with torch.device("meta"): return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+def lazy(): return nn.Sequential(nn.Flatten(), nn.LazyLinear(10))
 """
 
 
@@ -175,7 +176,12 @@ def meta():
         ("function", "not an nn.Module; call it in the forward of a module and return that"),
         ("network", "; it is a network itself: name a function that returns it"),
         ("Sized", "'width'; name a function that needs no arguments and calls it"),
-        ("meta", "1.weight has a shape and no values (device meta); the function must return it with values"),
+        ("meta", "1.weight has a shape and no values (device meta); load its weights, in the function"),
+        (
+            "lazy",
+            "1.weight has no shape before a first pass (a lazy module); call the network once on images, "
+            "in the function",
+        ),
     ],
 )
 def test_a_function_that_returns_no_network_is_told_what_to_return(refused, function, line, monkeypatch):
