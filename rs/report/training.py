@@ -12,6 +12,14 @@ from rs.report.html_table import DASH, Cell, Section, Table, constants, number, 
 from rs.report.names import read
 
 _FIXED = ("dataset", "model", "objective", "noise", "seed", "epochs", "device", "precision")
+# Settings with a default that only one value of another setting uses (rs.settings.training).
+_USED_WITH = {
+    "training.optimizer.momentum": ("training.optimizer.name", "sgd"),
+    "training.schedule.gamma": ("training.schedule.name", "multistep"),
+    "training.schedule.milestones": ("training.schedule.name", "multistep"),
+    "training.selection": ("training.keep", "best_clean"),
+    "training.held_out": ("training.keep", "best_clean"),
+}
 
 
 def training_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
@@ -40,7 +48,8 @@ def runs_section(runs: pd.DataFrame) -> Section:
         return section
     subset = [str(c) for c in runs if str(c).startswith("train.")]
     fixed = [c for c in (*_FIXED, *subset, "content") if c in runs and runs[c].notna().any()]
-    more = [str(c) for c in runs if str(c).startswith("training.") and not _is_stated(runs, str(c), fixed)]
+    stated = (str(c) for c in runs if str(c).startswith("training.") and _is_used(runs, str(c)))
+    more = [c for c in stated if not _is_stated(runs, c, fixed)]
     own = [str(c) for c in runs if str(c).startswith(("model.", "objective.", "resolved."))]
     same, varying = constants(runs, {c: f"{_words(c)} {{}}" for c in fixed + more})
     heads = [(_words(c), "text") for c in varying]
@@ -61,6 +70,12 @@ def runs_section(runs: pd.DataFrame) -> Section:
 def _words(column: str) -> str:
     """`learning rate` of `training.learning_rate`, `train max` of `train.max`."""
     return column.removeprefix("training.").replace("train.", "train ").replace("_", " ")
+
+
+def _is_used(runs: pd.DataFrame, setting: str) -> bool:
+    """Whether a run trains with this setting, as none does with a momentum where all take Adam."""
+    chooser, value = _USED_WITH.get(setting, ("", ""))
+    return chooser not in runs or bool((runs[chooser] == value).any())
 
 
 def _is_stated(runs: pd.DataFrame, setting: str, fixed: Sequence[str]) -> bool:

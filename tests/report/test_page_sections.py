@@ -121,6 +121,16 @@ def test_what_training_made_as_the_study_asked_is_said_once() -> None:
     assert "epochs 99" in runs_section(runs).tables[0].note
 
 
+@pytest.mark.parametrize(("optimizer", "used"), [("adam", False), ("sgd", True)])
+def test_a_setting_that_no_run_uses_is_not_told(optimizer: str, used: bool) -> None:
+    """Beside Adam's name a momentum reads as one of Adam's."""
+    schedule = {"training.schedule.name": "multistep" if used else "cosine", "training.schedule.gamma": 0.1}
+    made = {"training.optimizer.name": optimizer, "training.optimizer.momentum": 0.9, **schedule}
+    note = runs_section(study_tables.frames()["runs"].assign(**made)).tables[0].note
+    assert ("optimizer.momentum 0.9" in note, "schedule.gamma 0.1" in note) == (used, used)
+    assert f"optimizer.name {optimizer}" in note
+
+
 def test_what_all_rows_of_attacks_share_is_said_above_the_table(tmp_path: Path) -> None:
     """On a phone the columns of texts would hide the accuracies."""
     frame = study_tables.frames()["empirical_accuracy"]
