@@ -1,11 +1,12 @@
-"""Data that keep their protocol and are hardly meant: levels 0 to 16 as uint8, where v stands for v / 255, or
-a stated mean that is another data set's.
+"""Data that keep their protocol and are hardly meant: levels 0 to 16 as uint8, where v stands for v / 255, a
+stated mean that is another data set's, test images that were trained on.
 
 What no data set can be is refused. What may be meant, such as dark images, is a warning.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +19,7 @@ NARROW = 0.5  # the share of the range from black to white that almost all split
 # How far stated statistics may be from those of the images: the mean in standard deviations, and the factor
 # between standard deviations. Rounding lies within, and CIFAR-10's std over single images (0.202 for 0.247).
 SHIFTED, SCALED = 0.1, 1.25
+SEEN = 0.05  # the share of test images that are training images; published data sets have fewer
 NUMBERS = 2**22  # numbers that are held as float64 at a time
 Splits = dict[str, Split | Files]
 
@@ -64,6 +66,8 @@ def doubts(dataset: Any, splits: Splits) -> Iterator[str]:
     if empty:
         few = ", ".join(map(str, empty[:8])) + ", ..." * (len(empty) > 8)
         yield f"no training image has label {few}, of {dataset.classes} classes"
+    if seen := _seen(train, splits.get("test")):
+        yield f"{seen}: results on these say nothing of other images"
     stated = getattr(dataset, "mean", None), getattr(dataset, "std", None)
     if stated[0] is None or stated[1] is None or not isinstance(train, Split):
         return
@@ -75,6 +79,19 @@ def doubts(dataset: Any, splits: Splits) -> Iterator[str]:
     factor = np.asarray(stated[1])[varies] / std[varies]
     if (shift > SHIFTED).any() or (factor > SCALED).any() or (factor < 1 / SCALED).any():
         yield f"the training images have {_text(mean, std)}; models scale by the stated {_text(*stated)}"
+
+
+def _seen(train: Split | Files, test: Split | Files | None) -> str:
+    """How many test images are training images, to the last bit, where they are more than SEEN of them."""
+    if not (isinstance(train, Split) and isinstance(test, Split) and test.images.max() <= white(test)):
+        return ""  # the data stage names an image that is not finite
+    trained, tested = (
+        [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in split.images]
+        for split in (train, test)
+    )
+    known = set(trained)
+    number = sum(digest in known for digest in tested)
+    return f"{number} of {len(tested)} test images are training images" * (number > SEEN * len(tested))
 
 
 def white(split: Split) -> int:

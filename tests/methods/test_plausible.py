@@ -4,12 +4,15 @@ is a warning, and sound data pass in silence.
 
 from __future__ import annotations
 
+import io
 import warnings
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
+from pyarrow import parquet as pq
 from sklearn.datasets import load_digits
 
 from rs.errors import UserError
@@ -93,6 +96,32 @@ def test_a_class_without_training_images_is_a_warning():
     assert line.endswith("dataset mine: no training image has label 3, 7, of 10 classes")
 
 
+@pytest.mark.parametrize(("copies", "line"), [(360, "360 of 360"), (19, "19 of 360"), (18, None)])
+def test_test_images_that_are_training_images_are_a_warning(copies, line):
+    """Every fifth image is a test image. Published data sets have a few copies."""
+    images = SOUND.copy()
+    images[: 5 * copies : 5] = images[1 : 5 * copies : 5]
+    words = "test images are training images: results on these say nothing of other images"
+    assert [found.partition("dataset mine: ")[2] for found in loaded(images, **STATED)] == (
+        [f"{line} {words}"] if line else []
+    )
+
+
+def test_files_of_both_splits_are_a_warning_of_the_data_set(tmp_path):
+    """A pattern for the training files that takes the test file, too."""
+    for split, chosen in (("train", slice(0, 40)), ("test", slice(40, 60))):
+        encoded = []
+        for image in LEVELS[chosen, 0]:
+            Image.fromarray((image * 15).astype(np.uint8)).save(png := io.BytesIO(), "png")
+            encoded.append({"bytes": png.getvalue(), "path": ""})
+        table = pa.table({"image": encoded, "label": LABELS[chosen]})
+        pq.write_table(table, tmp_path / f"{split}.parquet")
+    method = {"name": "image-parquet", "folder": ".", "train": "*.parquet", "shape": [1, 8, 8], "classes": 10}
+    data = catalog.build("datasets", method | {"sizes": {"train": 60, "test": 20}})
+    with pytest.warns(RuntimeWarning, match="^dataset image-parquet: 20 of 20 test images are"):
+        data.load(str(tmp_path))
+
+
 @pytest.mark.parametrize(
     ("images", "facts", "part"),
     [
@@ -141,7 +170,8 @@ def test_a_folder_of_nearly_black_pictures_is_a_warning_of_the_data_set(tmp_path
         for label in (0, 1):
             folder = tmp_path / "mine" / split / str(label)
             folder.mkdir(parents=True)
-            Image.fromarray(LEVELS[label, 0].astype(np.uint8)).save(folder / "a.png")
+            picture = LEVELS[label + 10 * (split == "test"), 0].astype(np.uint8)
+            Image.fromarray(picture).save(folder / "a.png")
     method = {"name": "image-folder", "folder": "mine", "shape": [1, 8, 8], "classes": 2}
     data = catalog.build("datasets", method | {"sizes": {"train": 2, "test": 2}})
     with pytest.warns(RuntimeWarning, match="^dataset image-folder: all train images lie between 0 and 16"):
