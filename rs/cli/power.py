@@ -10,6 +10,7 @@ assumed to be the true one. Formulas: rs/statistics/power.py.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 from typing import Any
 
@@ -20,6 +21,7 @@ from rs.settings.certificates import CertificateUse
 from rs.settings.limits import LARGEST
 from rs.statistics import power as size
 from rs.statistics.agreement import FEWEST_SEEDS
+from rs.tables.comparisons import refuse_other_conditions
 from rs.tables.contestants import Contestant
 from rs.tables.pilot import Pilot, at_votes, pilot_of
 
@@ -59,10 +61,11 @@ def run(args: argparse.Namespace) -> None:
     contestants, _ = find(args)
     if len(contestants) > 2:
         raise UserError(f"power: {len(contestants)} contestants; a pilot is one or two")
+    differences = refuse_other_conditions(itertools.pairwise(contestants), "")
     drawn = conditions(contestants, "n", "votes", args.votes, LOGS_VOTES)
     alphas = conditions(contestants, "alpha", "alpha", args.alpha, CertificateUse.alpha)
     pilot = pilot_of(contestants, args.at)
-    result = answer(pilot, args)
+    result = answer(pilot, args) | {"conditions": differences}
     result["votes"] = votes(contestants, pilot, result["difference"], drawn, alphas, args)
     result["price"] = price(result, args)
     print(json.dumps(result, indent=1) if args.json else text(result))
@@ -220,6 +223,8 @@ def text(result: dict[str, Any]) -> str:
     if result["pilot_difference"] is not None:
         spread = "" if result["correlation"] is None else f"; correlation {result['correlation']:.3f}"
         lines[0] += f": difference {result['pilot_difference']:+.4f}{spread}"
+    for unlike in result["conditions"]:
+        lines.append(f"not under the same conditions, which are part of the difference: {unlike}")
     rule = f"{100 * result['power']:g} % power at {100 * result['level']:g} %"
     if result["difference"]:
         paired = result["paired_images"]

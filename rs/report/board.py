@@ -22,7 +22,7 @@ from rs.report.frame import render
 from rs.report.html_table import Cell, Table, down, interval, number, text_cell
 from rs.report.panels import ESTIMATE
 from rs.statistics.intervals import capped, t_interval
-from rs.tables.contestants import Contestant
+from rs.tables.contestants import Contestant, unlike
 
 Row = Mapping[str, Any]
 
@@ -98,20 +98,37 @@ def _ranking(places: Sequence[Place], names: Mapping[str, str], radii: Sequence[
         for r in radii:
             share = contestant.factor * float((outcomes.values >= r).mean())
             row.append(Cell("≥ " * contestant.is_lower_bound(r) + down(share), share, tint=round(share, 3)))
-        conditions = ", ".join(f"{key} {value}" for key, value in place.contestant.conditions.items())
+        conditions = ", ".join(f"{key} {value}" for key, value in contestant.stated.items())
         row += [text_cell(place.kind), text_cell(conditions or "not stated in a log", "words")]
         rows.append([*row, number(outcomes.values.shape[1]), number(outcomes.values.shape[0])])
+    return Table(
+        columns, rows, _note([place.contestant for place in places]), "Ranking by average certified radius"
+    )
+
+
+def _note(contestants: Sequence[Contestant]) -> str:
+    """What the ranks mean, and what else than networks they compare."""
     note = (
         "The rank is one more than the number of contestants whose average certified radius is higher on the "
         "images that both have, beyond the images' noise (paired, adjusted for all pairs: Holm). The table "
         "of differences below shows which pairs differ."
     )
-    if any(place.contestant.decided is not None for place in places):
+    if conditions := unlike(contestants):
+        note += (
+            f" Not under the same conditions: contestants differ in {', '.join(conditions)}. Ranks and "
+            "differences are of networks and conditions together."
+        )
+    if len({c.certified.images.tobytes() for c in contestants if c.certified is not None}) > 1:
+        note += (
+            " Not on the same images: ACR and accuracies are over each contestant's own, ranks and "
+            "differences over those that both have."
+        )
+    if any(contestant.decided is not None for contestant in contestants):
         note += (
             " ≥ marks a lower bound: voting stopped once the requested radii were decided. Averages of such "
             "votes do not affect ranks, and their curve holds at the requested radii only."
         )
-    return Table(columns, rows, note, "Ranking by average certified radius")
+    return note
 
 
 def _panel(title: str, places: Sequence[Place], names: Mapping[str, str]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ import numpy as np
 from rs.errors import UserError
 from rs.statistics.bounds import Floats
 from rs.statistics.paired import Difference, holm, of_means, of_medians, of_proportions, over_seeds, verdict
-from rs.tables.contestants import Contestant, Outcomes, common_images, every, refuse_other_norms
+from rs.tables.contestants import Contestant, Outcomes, common_images, every, refuse_other_norms, unlike
 from rs.tables.noise import SMOOTHING
 from rs.tables.stored import Stored
 from rs.tables.table import Row, Table
@@ -202,13 +202,10 @@ def refuse_other_conditions(pairs: Iterable[tuple[Contestant, Contestant]], hint
     sentences = []
     for a, b in pairs:
         refuse_other_norms((a, b))
-        one, other = ({**side.conditions, **({"n0": side.n0} if side.n0 else {})} for side in (a, b))
-        for key in one:
-            here, there = one[key], other.get(key)
-            if key in other and here != there:
-                sentences.append(f"{a.name} and {b.name}: {key} {here} and {there}")
-                if hint:
-                    raise UserError(f"{sentences[0]}: not under the same conditions; {hint}")
+        for key in unlike((a, b)):
+            sentences.append(f"{a.name} and {b.name}: {key} {a.stated[key]} and {b.stated[key]}")
+            if hint:
+                raise UserError(f"{sentences[0]}: not under the same conditions; {hint}")
     return sentences
 
 

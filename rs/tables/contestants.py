@@ -76,6 +76,11 @@ class Contestant:
         return leaves_open(self.decided, radius)
 
     @property
+    def stated(self) -> dict[str, Any]:
+        """What is known of `conditions` and of the selection votes."""
+        return {**self.conditions, **({"n0": self.n0} if self.n0 else {})}
+
+    @property
     def place(self) -> tuple[str, ...]:
         """Contestants with the same place are compared by default."""
         return tuple(f"{key}={value}" for key, value in self.conditions.items())
@@ -159,6 +164,15 @@ def at_most(n: int, beside: int | None = None) -> str:
     they rest on. With fewer of either, fewer images are certified at any radius.
     """
     return f"stopped, at most {n}" + ("" if beside is None else f" beside {beside} of another network")
+
+
+def unlike(contestants: Sequence[Contestant]) -> list[str]:
+    """The conditions in which those contestants that state them differ, by name."""
+    values: dict[str, set[Any]] = {}
+    for contestant in contestants:
+        for key, value in contestant.stated.items():
+            values.setdefault(key, set()).add(value)
+    return [key for key, own in values.items() if len(own) > 1]
 
 
 def refuse_other_norms(contestants: Sequence[Contestant]) -> None:

@@ -281,3 +281,18 @@ def test_a_difference_of_nothing_takes_as_many_images_as_are_counted_to():
     from rs.statistics import power
 
     assert power.images(0.5, 1e-300) == power.MOST_IMAGES
+
+
+def test_a_pilot_under_other_conditions_says_so(power, capsys):
+    over = {"name": "tiny", "override": {"noise": {"sigma": 0.5}}, "seeds": [0, 1, 2]}
+    files = [Path("study.yaml"), write_study(Path("over.yaml"), over)]
+    observe(Plan(Study(files)), lambda run: [0.1 * i for i in range(6)])
+    sides = ["study.yaml:nal", "study.yaml+over.yaml:nal"]
+    (unlike,) = power(*sides, "--difference", "0.1")["conditions"]
+    assert unlike.endswith(":nal: smoothing gaussian sigma=0.25 and gaussian sigma=0.5")
+    assert main(["power", *sides, "--difference", "0.1"]) == 0
+    assert (
+        f"\nnot under the same conditions, which are part of the difference: {unlike}\n"
+        in capsys.readouterr().out
+    )
+    assert power("study.yaml:nal", "study.yaml:gaussian", "--difference", "0.1")["conditions"] == []

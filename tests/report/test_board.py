@@ -49,6 +49,23 @@ def test_an_average_ends_at_the_radius_of_unanimous_votes_where_that_is_known(
     assert (place.low, place.high) == (0.0, pytest.approx(high))
 
 
+def test_other_conditions_and_other_images_are_told(tmp_path: Path) -> None:
+    def note(*contestants: Contestant) -> str:
+        out = tmp_path / "board.html"
+        write_board(out, "t", contestants, {c.name: c.name for c in contestants}, [], [0.5])
+        return re.sub(r"\s+", " ", out.read_text())
+
+    stated = {"smoothing": "gaussian sigma=0.25", "n": 1000}
+    one, log = replace(contestant("one", 0.0), conditions=stated, n0=100), contestant("log", 0.1)
+    plain = note(one, log)
+    assert "Not under the same conditions" not in plain
+    assert "Not on the same images" not in plain
+    other = replace(contestant("other", 0.1, images=300), conditions={**stated, "n": 100}, n0=10)
+    told = note(one, other)
+    assert "Not under the same conditions: contestants differ in n, n0. Ranks and differences" in told
+    assert "Not on the same images: ACR and accuracies are over each contestant" in told
+
+
 def test_radii_of_four_digits_are_kept_whole() -> None:
     radii = np.arange(1, 40000) / 10000
     np.testing.assert_array_equal(floored(radii), np.arange(1, 40000))
