@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
-
 from rs.methods.interfaces import Certified
+from rs.statistics.decimals import ceiled, floored
 from rs.statistics.draws import Draws
 from rs.statistics.paired_draws import PairedDraws
 
@@ -54,10 +53,10 @@ class AverageRadius(tuple[float, float, float]):
 
     def __repr__(self) -> str:
         what, (mean, low, high) = "certified" if self.rigorous else "estimated", self
-        ends = f"[{shown(low)}, {np.ceil(high * 1e4) / 1e4:g}]"  # nan for one image
+        ends = f"[{shown(low)}, {ceiled(high, 4):.12g}]"  # nan for one image
         return f"<average {what} radius {'≥ ' * self.lower_bound}{shown(mean)} {ends}>"
 
 
 def shown(radius: float) -> str:
     """Rounded down to four decimals."""
-    return f"{np.floor(radius * 1e4) / 1e4:g}"
+    return f"{floored(radius, 4):.12g}"

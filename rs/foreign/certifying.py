@@ -37,6 +37,7 @@ from rs.provenance.code import code_digest
 from rs.provenance.files import provenance, write_json, write_table
 from rs.settings.sampling import Sampling
 from rs.stages.shared_batches import Ballot, cast
+from rs.statistics.decimals import floored
 from rs.statistics.draws import Draws, Votes
 from rs.statistics.seeding import stored_uniform
 from rs.study.feasibility import least_votes
@@ -258,7 +259,7 @@ class _Work:
     def _reach(self, n: int) -> str:
         classes = self.classifier.form.classes
         at = [largest(self.settings, classes, self.dimension, m) for m in (n, 10 * n)]
-        here, more = (f"{np.floor(radius * 1000) / 1000:.3f}" for radius in at)
+        here, more = (f"{floored(radius, 3):.3f}" for radius in at)
         return f"{here} at alpha = {self.settings.alpha:g}, where all votes agree (n = {10 * n:,}: {more})"
 
     def vote(self, positions: list[int], n: int, kept: Kept, tell: Tell) -> None:

@@ -23,6 +23,7 @@ from rs.report.names import norm_name, read
 from rs.report.panel_parts import FigureSettings
 from rs.report.panels import Panel, certified_panels
 from rs.statistics.bounds import Floats
+from rs.statistics.decimals import units_below
 
 SCALE = 10_000
 WRONG, ABSTAINED, ABSTAINED_OR_WRONG = -1, -2, -1  # instead of a radius; logs do not distinguish them
@@ -141,8 +142,7 @@ def look(drawn: Mapping[str, Any]) -> dict[str, Any]:
 
 def floored(radii: Floats) -> Floats:
     """In units of 1 / SCALE, rounded down; a radius of at most four decimals is its own floor."""
-    units = np.floor(radii * SCALE)
-    whole: Floats = np.clip(units + ((units + 1) / SCALE <= radii), 0, 2**53)
+    whole: Floats = np.clip(units_below(radii, SCALE), 0, 2**53)
     return whole
 
 

@@ -6,7 +6,7 @@ Accuracies and radii are rounded down, their intervals outwards: never in a meth
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from rs.report.numerals import MINUS, numeral
+from rs.statistics.decimals import ceiled, floored
 
 DASH = "–"
 
@@ -67,30 +68,27 @@ class Section:
 
 
 def down(value: float, digits: int = 3) -> str:
-    return _rounded(math.floor, value, digits)
+    return _text(floored(value, digits), digits)
 
 
 def up(value: float, digits: int = 3) -> str:
-    return _rounded(math.ceil, value, digits)
+    return _text(ceiled(value, digits), digits)
 
 
 def difference(value: float, low: float, high: float) -> tuple[str, str, str]:
     """A difference, rounded to the nearest, and the ends of its interval, rounded outwards; with signs. An
     end that is not known is a dash.
     """
-    texts = (_rounded(round, value, 3), down(low), up(high))
+    # of the shortest decimal that is this float64
+    middle = float(round(Decimal(repr(float(value))), 3)) + 0.0 if math.isfinite(value) else value
+    texts = (_text(middle, 3), down(low), up(high))
     nearest, below, above = (text if text.startswith((MINUS, DASH)) else f"+{text}" for text in texts)
     return nearest, below, above
 
 
-def _rounded(to_whole: Callable[[Decimal], int], value: float, digits: int) -> str:
-    if math.isnan(value):
-        return DASH
-    if math.isinf(value):  # the open end of an interval
-        return numeral(value)
-    # of the shortest decimal that is this float64: 0.3 stays 0.300, and 0.4999999995 is not 0.500
-    units = to_whole(Decimal(repr(float(value))) * 10**digits)
-    return numeral(units / 10**digits, f".{digits}f")
+def _text(value: float, digits: int) -> str:
+    """A rounded number; ∞ for the open end of an interval."""
+    return DASH if math.isnan(value) else numeral(value, "g" if math.isinf(value) else f".{digits}f")
 
 
 def interval(low: Any, high: Any) -> str:

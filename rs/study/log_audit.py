@@ -18,6 +18,7 @@ import numpy as np
 from rs.errors import plural
 from rs.statistics import attainable
 from rs.statistics.bounds import Floats
+from rs.statistics.decimals import floored
 from rs.study.certification_log import Log
 
 SHOWN = 5  # images named in a message
@@ -190,4 +191,4 @@ def _listed(first: Iterable[int], number: int) -> str:
 
 
 def _shown(radius: float) -> str:
-    return f"{np.floor(float(radius) * 1e5) / 1e5:g}"
+    return f"{floored(radius, 5):.12g}"

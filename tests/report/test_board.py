@@ -61,9 +61,9 @@ def test_other_conditions_and_other_images_are_told(tmp_path: Path) -> None:
     assert "Not under the same conditions" not in plain
     assert "Not on the same images" not in plain
     other = replace(contestant("other", 0.1, images=300), conditions={**stated, "n": 100}, n0=10)
-    told = note(one, other)
-    assert "Not under the same conditions: contestants differ in n, n0. Ranks and differences" in told
-    assert "Not on the same images: ACR and accuracies are over each contestant" in told
+    page = note(one, other)
+    assert "Not under the same conditions: contestants differ in n, n0. Ranks and differences" in page
+    assert "Not on the same images: ACR and accuracies are over each contestant" in page
 
 
 def test_radii_of_four_digits_are_kept_whole() -> None:

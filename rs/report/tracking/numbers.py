@@ -20,14 +20,13 @@ import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from decimal import Decimal
 from itertools import repeat
 from typing import Any, TypeVar
 
-import numpy as np
 import pandas as pd
 
 from rs.provenance.digests import digest
+from rs.statistics.decimals import units_below
 from rs.tables.reading import rows_of
 from rs.tables.table import Row
 
@@ -203,12 +202,7 @@ def _curves(by_run: dict[str, Numbers], names: Names, frame: pd.DataFrame, what:
 
 def _steps(radii: pd.Series, scale: int) -> list[int]:
     """The whole part of `scale` times each radius, as decimals: 1000 × 1.001 is 1001, not 1000.9999."""
-    scaled = scale * radii.to_numpy(dtype=float)
-    whole = np.floor(scaled)
-    # the product of floats is right but for its last digits, which matter beside a whole number
-    for i in np.flatnonzero(np.isclose(scaled, np.rint(scaled), rtol=1e-12, atol=1e-12)):
-        whole[i] = math.floor(scale * Decimal(repr(float(radii.iloc[i]))))
-    steps: list[int] = whole.astype(int).tolist()
+    steps: list[int] = units_below(radii.to_numpy(dtype=float), scale).astype(int).tolist()
     return steps
 
 
