@@ -37,6 +37,7 @@ from rs.methods.noise.laplace import Laplace
 from rs.methods.noise.uniform import Uniform
 from rs.methods.soundness import noises_of
 from rs.provenance import user_cache
+from rs.statistics.bounds import clopper_pearson_upper
 from rs.statistics.draws import Draws
 
 CHECKOUT = Path(__file__).parents[2]
@@ -113,6 +114,16 @@ def without_a_bound(draws: Draws, right: Certified) -> Certified:
     return certified(top, q < 0.5, gaussian_radius(0.5, q, q))
 
 
+def without_abstention(draws: Draws, right: Certified) -> Certified:
+    """Bounds of both classes; where they overlap, the radius loses its sign."""
+    counts, n = draws.estimation.counts.copy(), draws.estimation.n
+    rows, top = np.arange(len(draws)), draws.selection.counts.argmax(1)
+    q_a = clopper_pearson_upper(n - counts[rows, top], n, 5e-7)
+    counts[rows, top] = 0
+    p_b = np.minimum(q_a, clopper_pearson_upper(counts.max(1), n, 5e-7))
+    return Certified(top, 0.25 * np.abs(special.ndtri(q_a) + special.ndtri(p_b)))
+
+
 def runner_up(draws: Draws, right: Certified, share: float) -> Certified:
     """The runner-up by a share of its frequency beside a bound of p_A."""
     p_b = share * np.sort(draws.estimation.counts, axis=1)[:, -2] / draws.estimation.n
@@ -125,6 +136,7 @@ MISTAKES: dict[str, Callable[[Draws, Certified], Certified]] = {
     "a variance for sigma": lambda draws, right: replace(right, radius=right.radius / 0.5),
     "a radius of an linf ball": lambda draws, right: replace(right, radius=right.radius * DIMENSION**0.5),
     "frequencies without a bound": without_a_bound,
+    "no abstention": without_abstention,
     "half of the runner-up": lambda draws, right: runner_up(draws, right, 0.5),
     "the class with the fewest votes": lambda draws, right: Certified(
         draws.estimation.counts.argmin(1), np.zeros(len(draws))
