@@ -13,7 +13,7 @@ from rs.report.html_table import How, Section, Table, down, text_cell, up
 from rs.report.names import read
 from rs.report.numerals import MINUS, printed
 from rs.report.provenance import traced
-from rs.tables.conditions import AGAINST
+from rs.tables.conditions import AGAINST, WITHIN
 
 
 def claims_section(tables: Path) -> Section:
@@ -94,7 +94,5 @@ def _asides(row: Mapping[Any, Any], verdict: str) -> list[str]:
     own, counted = str(row["condition_verdict"]), str(row["counted"])
     asides = [own] if own != verdict else []
     if "votes" in counted:  # stopped, or the same on both sides
-        asides.append(counted)
-    if AGAINST in counted:
-        asides.append(AGAINST)
-    return asides
+        return [*asides, counted]
+    return asides + [part for part in counted.split("; ") if part == AGAINST or part.startswith(WITHIN)]

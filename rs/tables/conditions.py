@@ -46,6 +46,7 @@ from rs.tables.measured import Measured, Tables, mean_of, places, rows_of, rows_
 from rs.tables.table import Row
 
 AGAINST = "a step goes the other way"
+WITHIN = "within the margin of"  # why "better" fails although the interval holds 0
 STOPPED = "votes were stopped at a lower bound"
 BEYOND = "beyond the largest radius that can be certified"
 
@@ -148,6 +149,8 @@ def _beside(case: Case, kind: str, sides: list[Row], measured: list[Measured]) -
         within = -margin <= d.low and d.high <= margin and (margin > 0 or d.low == d.high)
         if within and (kind == "equivalent" or outcome == "undecided"):
             outcome = "equivalent"
+    if outcome == "equivalent" != kind:
+        d = replace(d, counted=f"{d.counted}; {WITHIN} {_margin(case, measured[1].side.value):.3g}")
     row = _verdict_row(outcome, d)
     row["verdict"] = "undecided" if outcome == "undecided" else "holds" if outcome == kind else "fails"
     return row

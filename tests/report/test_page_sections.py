@@ -42,6 +42,12 @@ def condition(name: str, verdict: str, **more: Any) -> dict[str, Any]:
         (0.4, 0.6, "images and seeds", "acr of a: 0.500 [0.400, 0.600]"),
         (-0.40001, 0.60001, "images", "acr of a: 0.500 [-0.401, 0.601]"),
         (0.5, 0.5, "the same votes, on these images", "acr of a: 0.500 (the same votes, on these images)"),
+        (
+            0.4,
+            0.6,
+            "images; within the margin of 0.2",
+            "acr of a: 0.500 [0.400, 0.600] (within the margin of 0.2)",
+        ),
     ],
 )
 def test_what_a_claim_rests_on_says_which_votes_leave_it_open(low, high, counted, expected) -> None:

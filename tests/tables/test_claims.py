@@ -35,9 +35,12 @@ def test_equivalent_is_within_the_margin(verdict) -> None:
     condition = {"equivalent": "nal", "than": "gaussian"}
     assert verdict(condition, tables=tables)[0] == "holds"
     assert verdict(condition, tables=tables, agreement={"accuracy": 0.003})[0] == "undecided"
-    assert verdict({"better": "nal", "than": "gaussian"}, tables=tables)[0] == "fails"
+    found, rows = verdict({"better": "nal", "than": "gaussian"}, tables=tables)
+    assert (found, rows[0]["counted"].split("; ")[-1]) == ("fails", "within the margin of 0.02")
     far = {"certified_accuracy": steady("nal", 0.9) + steady("gaussian", 0.8)}
-    assert verdict(condition, tables=far)[0] == "fails"
+    for name, rows in (("holds", tables), ("fails", far)):  # the words of the verdict say why
+        (found, (row,)) = verdict(condition, tables=rows)
+        assert (found, "margin" in row["counted"]) == (name, False)
 
 
 def test_methods_need_three_seeds_and_networks_one(verdict) -> None:
